@@ -1,0 +1,1 @@
+"""What Keras documents, as data and NumPy: no Hypothesis and no Keras in this room."""

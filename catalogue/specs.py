@@ -1,0 +1,52 @@
+"""Frozen, printable descriptions of layers."""
+
+from __future__ import annotations
+
+from typing import Union
+
+import msgspec
+
+__all__ = ["Argument", "Spec"]
+
+Argument = Union[None, bool, int, float, str, "Spec", tuple["Spec", ...]]  # noqa: UP007 (recursive)
+
+
+class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, repr_omit_defaults=True):
+    """The class of a layer in `keras.layers` and the arguments that construct it.
+
+    An argument may be a spec itself (the cell of an `RNN`) or a tuple of specs (stacked
+    cells). Arguments that are not named have the defaults that Keras documents.
+    """
+
+    layer: str
+    arguments: dict[str, Argument] = {}
+
+    @property
+    def key(self) -> bytes:
+        """What tells two specs apart: equal for equal specs, usable as a key."""
+        return msgspec.json.encode(self, order="deterministic")
+
+    def get(self, name: str, default: Argument = None) -> Argument:
+        """The argument called `name`, or `default` where the spec does not name it."""
+        return self.arguments.get(name, default)
+
+    def replace(self, **arguments: Argument) -> Spec:
+        """The same layer with some arguments set otherwise."""
+        return Spec(self.layer, {**self.arguments, **arguments})
+
+    def without(self, *names: str) -> Spec:
+        """The same layer with some arguments left to their defaults."""
+        return Spec(self.layer, {k: v for k, v in self.arguments.items() if k not in names})
+
+    def source(self, module: str = "keras.layers") -> str:
+        """The Keras expression that constructs the layer."""
+        parts = [f"{name}={_source(value, module)}" for name, value in self.arguments.items()]
+        return f"{module}.{self.layer}({', '.join(parts)})"
+
+
+def _source(value: Argument, module: str) -> str:
+    if isinstance(value, Spec):
+        return value.source(module)
+    if isinstance(value, tuple):
+        return "[" + ", ".join(_source(item, module) for item in value) + "]"
+    return repr(value)

@@ -1,0 +1,137 @@
+"""What a property asks of an implementation: steps, as data that is run or printed."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+from catalogue.expressions import Expression, Output
+from catalogue.specs import Spec
+
+__all__ = [
+    "Build",
+    "Call",
+    "Gradient",
+    "Multiply",
+    "Operand",
+    "OutputShape",
+    "ResetState",
+    "Step",
+    "SymbolicShape",
+    "Through",
+    "operand_leaves",
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class Through:
+    """A tensor that has passed through another layer first, and so carries that layer's mask."""
+
+    layer: str
+    operands: tuple[Operand, ...]
+
+
+# What a call is given: an array, another layer's output, a list of such, or a plain constant.
+Operand = Expression | Output | Through | list[Any] | None | bool | int | float | str
+
+
+@dataclasses.dataclass(frozen=True)
+class Build:
+    """Build `spec` for inputs of `input_shape` and give it the weights drawn from a seed.
+
+    In `input_shape`, `None` stands for a size that is not known beforehand. `weights` is
+    the seed; a layer without weights needs none. `policy` is the layer's dtype policy.
+    """
+
+    name: str
+    spec: Spec
+    input_shape: tuple[int | None, ...]
+    weights: int | None = None
+    policy: str | None = None
+    fresh: bool = False  # a layer of its own, shared with no other step list
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """Call the layer that `layer` names; hands back its `outputs` tensors, in their order.
+
+    Their masks come back too, under the name `<name>.mask`. `mode` overrides the mode
+    of the execution (an agreement property runs one call in both).
+    """
+
+    name: str
+    layer: str
+    args: tuple[Operand, ...]
+    kwargs: dict[str, Operand]
+    outputs: int = 1
+    mode: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Gradient:
+    """Gradients of `sum(sin(every output of the call))`.
+
+    Hands back the gradient with respect to the call's first argument and then those
+    with respect to the layer's trainable weights, in their order.
+    """
+
+    name: str
+    call: Call
+
+
+@dataclasses.dataclass(frozen=True)
+class OutputShape:
+    """Ask `compute_output_shape` of the layer; hands back one tuple for each output."""
+
+    name: str
+    layer: str
+    input_shape: tuple[int | None, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class SymbolicShape:
+    """Call the layer on a symbolic `keras.Input`; hands back one tuple for each output.
+
+    `shape` is the shape of one sample, `batch` the batch size or `None`.
+    """
+
+    name: str
+    layer: str
+    shape: tuple[int | None, ...]
+    batch: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class ResetState:
+    """Reset the states of a stateful layer."""
+
+    layer: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Multiply:
+    """Multiply two float tensors with the operator `*`; hands back the product.
+
+    With `static` the shapes are known when a graph is traced, else only its ranks are not.
+    """
+
+    name: str
+    left: Expression
+    right: Expression
+    static: bool = True
+
+
+Step = Build | Call | Gradient | OutputShape | SymbolicShape | ResetState | Multiply
+
+
+def operand_leaves(operand: Operand) -> Iterator[Expression | Output]:
+    """The arrays and outputs that an operand of a call is made of, from left to right."""
+    if isinstance(operand, Expression | Output):
+        yield operand
+    elif isinstance(operand, Through):
+        for inner in operand.operands:
+            yield from operand_leaves(inner)
+    elif isinstance(operand, list):
+        for inner in operand:
+            yield from operand_leaves(inner)

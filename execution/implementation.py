@@ -1,0 +1,125 @@
+"""The Keras under test: which one is installed, and the names that a test may override in it."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import importlib.metadata
+import logging
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+from packaging.version import Version
+
+from execution import environment
+
+__all__ = ["OLDEST_TENSORFLOW", "Implementation", "ImplementationMissing", "Installed", "installed"]
+
+OLDEST_TENSORFLOW = Version("2.12")
+_TENSORFLOW_NAMES = ("tensorflow", "tensorflow-cpu", "tf-nightly", "tensorflow-macos")
+
+
+class ImplementationMissing(Exception):
+    """The implementation that was asked for is not installed, or is too old."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Installed:
+    """Name and versions of an installed implementation, found without importing it."""
+
+    name: str
+    keras: str
+    tensorflow: str
+
+    @property
+    def keras_major(self) -> int:
+        """2 or 3: what the documentation that applies is written for."""
+        return Version(self.keras).major
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.keras} on TensorFlow {self.tensorflow}"
+
+
+def installed(name: str = "keras") -> Installed:
+    """What is installed under `name` (`keras` or `tf_keras`).
+
+    Raises ImplementationMissing with one sentence where it, or TensorFlow, is missing or
+    too old. Nothing is imported.
+    """
+    if name not in ("keras", "tf_keras"):
+        raise ImplementationMissing(f"unknown implementation {name!r}: choose keras or tf_keras")
+    tensorflow = next(filter(None, map(_version, _TENSORFLOW_NAMES)), None)
+    if tensorflow is None:
+        raise ImplementationMissing(
+            "TensorFlow is not installed: run `pip install -r requirements.txt`"
+        )
+    if Version(tensorflow).release < OLDEST_TENSORFLOW.release:
+        raise ImplementationMissing(
+            f"TensorFlow {tensorflow} is too old: {OLDEST_TENSORFLOW} is the oldest supported"
+        )
+    keras = _version(name.replace("_", "-"))
+    if keras is None:
+        raise ImplementationMissing(f"{name} is not installed beside TensorFlow {tensorflow}")
+    return Installed(name, keras, tensorflow)
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+class Implementation:
+    """A Keras as a namespace: its layers by name, some of them overridden perhaps.
+
+    `overrides` maps names of `keras.layers` to classes, and `multiply` to a function of
+    two tensors; the suite's own tests plant defects through it.
+    """
+
+    def __init__(self, found: Installed, overrides: Mapping[str, Any] | None = None) -> None:
+        self.installed = found
+        self.overrides = dict(overrides or {})
+        environment.prepare()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what third parties deprecate is not our finding
+            self.tensorflow = importlib.import_module("tensorflow")
+            self.keras = importlib.import_module(found.name)
+        self.tensorflow.get_logger().setLevel(logging.ERROR)
+        logging.getLogger("absl").setLevel(logging.ERROR)
+
+    @property
+    def keras_major(self) -> int:
+        """2 or 3."""
+        return self.installed.keras_major
+
+    def layer_class(self, name: str) -> Any:
+        """The class that `keras.layers` (or an override) has under this name."""
+        if name in self.overrides:
+            return self.overrides[name]
+        if name == "Travelling":
+            return self._travelling()
+        return getattr(self.keras.layers, name)
+
+    def multiply(self, left: Any, right: Any) -> Any:
+        """The product of two tensors, by the operator `*`."""
+        override = self.overrides.get("multiply")
+        return override(left, right) if override else left * right
+
+    def _travelling(self) -> Any:
+        # The custom layer of Keras' guide on masking, reduced: it says itself what its mask is.
+        if not hasattr(self, "_travelling_class"):
+            self._travelling_class = _travelling_class(self.keras, self.tensorflow)
+        return self._travelling_class
+
+
+def _travelling_class(keras: Any, tensorflow: Any) -> Any:
+    class Travelling(keras.layers.Layer):  # type: ignore[misc, name-defined]
+        def call(self, inputs: Any) -> Any:
+            return tensorflow.identity(inputs[0])
+
+        def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+            return inputs[1]
+
+    return Travelling

@@ -1,0 +1,470 @@
+"""Runs lists of steps on a device in a mode, trace once and run many, and hands back NumPy."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import dataclasses
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from catalogue import weights as drawn_weights
+from catalogue.expressions import Expression, Output
+from catalogue.steps import (
+    Build,
+    Call,
+    Gradient,
+    Multiply,
+    Operand,
+    OutputShape,
+    ResetState,
+    Step,
+    SymbolicShape,
+    Through,
+    operand_leaves,
+)
+from execution.implementation import Implementation
+
+__all__ = ["MODES", "Counters", "Execution", "Failure", "Results", "Runner"]
+
+MODES = ("eager", "graph", "xla")
+
+
+@dataclasses.dataclass(frozen=True)
+class Execution:
+    """Where and how steps run: a device such as `cpu:0` and one of `MODES`."""
+
+    device: str = "cpu:0"
+    mode: str = "graph"
+
+    def __str__(self) -> str:
+        return f"{self.device}-{self.mode}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Failure:
+    """A step that raised: the exception's class, its first line, and the step's name."""
+
+    step: str
+    exception: str
+    message: str
+
+
+@dataclasses.dataclass
+class Results:
+    """What steps handed back, by name, and the failures of those that raised."""
+
+    outputs: dict[str, tuple[Any, ...]]
+    failures: dict[str, Failure]
+
+    def failure_of(self, name: str) -> Failure | None:
+        """The failure that keeps the result called `name` from being there."""
+        return self.failures.get(name)
+
+
+@dataclasses.dataclass
+class Counters:
+    """What running cost: how often, and for how many seconds."""
+
+    counts: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
+    seconds: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
+
+    @contextlib.contextmanager
+    def of(self, what: str) -> Iterator[None]:
+        """Count one `what` and the time that the body takes."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.counts[what] += 1
+            self.seconds[what] += time.perf_counter() - start  # type: ignore[assignment]
+
+
+@dataclasses.dataclass
+class _Built:
+    """A live layer, the seed of the weights that it holds, and its traced functions."""
+
+    layer: Any
+    build: Build
+    seed: int | None = None
+    traces: dict[Any, _Traced] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass
+class _Traced:
+    function: Callable[..., Any]
+    masks: list[bool]  # which outputs carry a mask, known once traced
+
+
+class Runner:
+    """Runs steps on one implementation; layers and traces are kept until `forget`."""
+
+    def __init__(self, implementation: Implementation, execution: Execution) -> None:
+        self.implementation = implementation
+        self.execution = execution
+        self.counters = Counters()
+        self._layers: dict[Any, _Built] = {}
+        self._products: dict[Any, Any] = {}
+        self._tf = implementation.tensorflow
+        self._device = "/" + execution.device
+
+    def forget(self) -> None:
+        """Drop all layers and traces, so that memory stays flat from layer to layer."""
+        self._layers.clear()
+        self._products.clear()
+        self.implementation.keras.backend.clear_session()
+
+    def run(self, steps: tuple[Step, ...]) -> Results:
+        """Run the steps in order; a step that needs a failed one fails with it."""
+        results = Results({}, {})
+        scope: dict[str, _Built] = {}
+        with self._tf.device(self._device):
+            for step in steps:
+                self._run(step, scope, results)
+        return results
+
+    # -- one step ------------------------------------------------------------------------
+
+    def _run(self, step: Step, scope: dict[str, _Built], results: Results) -> None:
+        name = step.layer if isinstance(step, ResetState) else step.name
+        needed = [*_layers_of(step), *(output.step for output in _outputs_of(step))]
+        for other in needed:
+            if other in results.failures:
+                results.failures[name] = results.failures[other]
+                return
+        try:
+            if isinstance(step, Build):
+                scope[step.name] = self._build(step)
+            elif isinstance(step, Call):
+                self._call(step, scope, results)
+            elif isinstance(step, Gradient):
+                self._gradient(step, scope, results)
+            elif isinstance(step, OutputShape):
+                shape = scope[step.layer].layer.compute_output_shape(step.input_shape)
+                results.outputs[step.name] = tuple(_flat_shapes(shape))
+            elif isinstance(step, SymbolicShape):
+                results.outputs[step.name] = self._symbolic(step, scope)
+            elif isinstance(step, ResetState):
+                _reset(scope[step.layer].layer)
+            else:
+                results.outputs[step.name] = (self._multiply(step, results.outputs),)
+        except Exception as error:  # whatever a documented call raises is a finding
+            message = (str(error).strip() or "no message").splitlines()
+            first = next((line for line in message if line.strip()), "")
+            results.failures[name] = Failure(name, type(error).__name__, first[:300])
+
+    def _build(self, step: Build) -> _Built:
+        key = (step.spec.key, step.input_shape, step.policy)
+        built = None if step.fresh else self._layers.get(key)
+        if built is None:
+            with self.counters.of("build"):
+                layer = self.construct(step)
+                if step.spec.layer != "Travelling":
+                    layer.build(step.input_shape)
+                built = _Built(layer, step)
+            if not step.fresh:
+                self._layers[key] = built
+        if step.weights is not None and built.seed != step.weights:
+            shapes = [tuple(weight.shape) for weight in built.layer.weights]
+            names = [weight.name for weight in built.layer.weights]
+            shapes = [s for s, n in zip(shapes, names, strict=True) if "seed" not in n]
+            with self.counters.of("set weights"):
+                _set_weights(built.layer, drawn_weights.drawn(step.weights, shapes))
+            built.seed = step.weights
+        if step.spec.get("stateful"):
+            _reset(built.layer)
+        return built
+
+    def construct(self, step: Build) -> Any:
+        """The layer of a build step, neither built nor given its weights."""
+        arguments = {name: self._argument(value) for name, value in step.spec.arguments.items()}
+        if step.policy is not None:
+            arguments["dtype"] = step.policy
+        return self.implementation.layer_class(step.spec.layer)(**arguments)
+
+    def _argument(self, value: Any) -> Any:
+        if isinstance(value, tuple):
+            return [self._argument(item) for item in value]
+        if hasattr(value, "layer") and hasattr(value, "arguments"):
+            arguments = {name: self._argument(inner) for name, inner in value.arguments.items()}
+            return self.implementation.layer_class(value.layer)(**arguments)
+        return value
+
+    # -- calls ---------------------------------------------------------------------------
+
+    def _call(self, step: Call, scope: Mapping[str, _Built], results: Results) -> None:
+        values = [_value(leaf, results.outputs) for leaf in _leaves(step)]
+        mode = step.mode or self.execution.mode
+        if mode == "eager":
+            with self.counters.of("eager call"):
+                tensors, masks = self._apply(step, scope, [self._tensor(v) for v in values])
+                presence = [mask is not None for mask in masks]
+                arrays = [np.asarray(t) for t in tensors]
+                mask_arrays = [np.asarray(mask) for mask in masks if mask is not None]
+        else:
+            traced = self._traced(step, scope, values, mode, gradient=False)
+            with self.counters.of("traced call"):
+                tensors, mask_tensors = traced.function(*map(self._tensor, values))
+                arrays = [t.numpy() for t in tensors]
+                mask_arrays = [t.numpy() for t in mask_tensors]
+            presence = traced.masks
+        results.outputs[step.name] = tuple(arrays)
+        rest = iter(mask_arrays)
+        results.outputs[f"{step.name}.mask"] = tuple(next(rest) if p else None for p in presence)
+
+    def _gradient(self, step: Gradient, scope: Mapping[str, _Built], results: Results) -> None:
+        values = [_value(leaf, results.outputs) for leaf in _leaves(step.call)]
+        mode = step.call.mode or self.execution.mode
+        if mode == "eager":
+            with self.counters.of("eager gradient"):
+                gradients = self._differentiate(
+                    step.call, scope, [self._tensor(v) for v in values]
+                )
+        else:
+            traced = self._traced(step.call, scope, values, mode, gradient=True)
+            with self.counters.of("traced gradient"):
+                gradients = traced.function(*map(self._tensor, values))
+        results.outputs[step.name] = tuple(np.asarray(g) for g in gradients)
+
+    def _tensor(self, value: np.ndarray) -> Any:
+        return self._tf.constant(value)
+
+    def _apply(
+        self, step: Call, scope: Mapping[str, _Built], tensors: list[Any]
+    ) -> tuple[list[Any], list[Any]]:
+        rest = iter(tensors)
+
+        def live(operand: Operand) -> Any:
+            if isinstance(operand, Expression | Output):
+                return next(rest)
+            if isinstance(operand, Through):
+                inner = [live(item) for item in operand.operands]
+                return scope[operand.layer].layer(inner[0] if len(inner) == 1 else inner)
+            if isinstance(operand, list):
+                return [live(item) for item in operand]
+            return operand
+
+        args = [live(operand) for operand in step.args]
+        kwargs = {name: live(operand) for name, operand in step.kwargs.items()}
+        outputs = self._tf.nest.flatten(scope[step.layer].layer(*args, **kwargs))
+        return outputs, [getattr(tensor, "_keras_mask", None) for tensor in outputs]
+
+    def _differentiate(
+        self, step: Call, scope: Mapping[str, _Built], tensors: list[Any]
+    ) -> list[Any]:
+        tf = self._tf
+        with tf.GradientTape() as tape:
+            tape.watch(tensors[0])
+            outputs, _ = self._apply(step, scope, tensors)
+            total = tf.add_n([tf.reduce_sum(tf.sin(tensor)) for tensor in outputs])
+        variables = [_variable(weight) for weight in scope[step.layer].layer.trainable_weights]
+        zero = tf.UnconnectedGradients.ZERO
+        gradients: list[Any] = tape.gradient(
+            total, [tensors[0], *variables], unconnected_gradients=zero
+        )
+        return gradients
+
+    def _traced(
+        self,
+        step: Call,
+        scope: Mapping[str, _Built],
+        values: list[np.ndarray],
+        mode: str,
+        gradient: bool,
+    ) -> _Traced:
+        built = scope[step.layer]
+        static = mode == "xla"
+        signature = tuple(
+            (value.dtype.name, tuple(value.shape) if static else _pattern(value, within, built))
+            for value, within in zip(values, _roles(step), strict=True)
+        )
+        makers = tuple(id(scope[name]) for name in _layers_of(step))
+        key = (_structure(step), makers, signature, mode, gradient)
+        traced = built.traces.get(key)
+        if traced is None:
+            with self.counters.of("trace"):
+                traced = self._trace(step, scope, signature, mode, gradient)
+            built.traces[key] = traced
+        return traced
+
+    def _trace(
+        self,
+        step: Call,
+        scope: Mapping[str, _Built],
+        signature: tuple[tuple[str, tuple[int | None, ...]], ...],
+        mode: str,
+        gradient: bool,
+    ) -> _Traced:
+        tf = self._tf
+        presence: list[bool] = []
+
+        def plain(*tensors: Any) -> Any:
+            outputs, masks = self._apply(step, scope, list(tensors))
+            presence[:] = [mask is not None for mask in masks]
+            kept = [tf.identity(mask) for mask in masks if mask is not None]
+            return [tf.identity(tensor) for tensor in outputs], kept
+
+        def differentiated(*tensors: Any) -> Any:
+            return self._differentiate(step, scope, list(tensors))
+
+        function = tf.function(
+            differentiated if gradient else plain,
+            input_signature=[tf.TensorSpec(shape, dtype) for dtype, shape in signature],
+            jit_compile=True if mode == "xla" else None,
+        )
+        return _Traced(function.get_concrete_function(), presence)
+
+    # -- the other steps -----------------------------------------------------------------
+
+    def _symbolic(self, step: SymbolicShape, scope: Mapping[str, _Built]) -> tuple[Any, ...]:
+        symbolic = self.implementation.keras.Input(shape=step.shape, batch_size=step.batch)
+        with self.counters.of("symbolic call"):
+            return tuple(_flat_shapes(_shapes(scope[step.layer].layer(symbolic))))
+
+    def _multiply(self, step: Multiply, outputs: Mapping[str, Any]) -> np.ndarray:
+        tf = self._tf
+        left, right = step.left.value(outputs), step.right.value(outputs)
+        multiply = self.implementation.multiply
+        if self.execution.mode == "eager":
+            with self.counters.of("eager call"):
+                return np.asarray(multiply(tf.constant(left), tf.constant(right)))
+        shapes = [v.shape if step.static else (None,) * v.ndim for v in (left, right)]
+        key = (*shapes, left.dtype.name, right.dtype.name, step.static)
+        if key not in self._products:
+            with self.counters.of("trace"):
+                function = tf.function(
+                    lambda a, b: multiply(a, b),
+                    input_signature=[
+                        tf.TensorSpec(shape, value.dtype)
+                        for shape, value in zip(shapes, (left, right), strict=True)
+                    ],
+                    jit_compile=True if self.execution.mode == "xla" else None,
+                )
+                self._products[key] = function.get_concrete_function()
+        with self.counters.of("traced call"):
+            product: np.ndarray = self._products[key](tf.constant(left), tf.constant(right)).numpy()
+            return product
+
+
+# -- what a step is made of ------------------------------------------------------------------
+
+
+def _layers_of(step: Step) -> list[str]:
+    if isinstance(step, Gradient):
+        step = step.call
+    if isinstance(step, Call):
+        makers = [name for operand in _operands(step) for name in _through(operand)]
+        return [step.layer, *makers]
+    if isinstance(step, OutputShape | SymbolicShape | ResetState):
+        return [step.layer]
+    return []
+
+
+def _through(operand: Operand) -> Iterator[str]:
+    if isinstance(operand, Through):
+        yield operand.layer
+        for inner in operand.operands:
+            yield from _through(inner)
+    elif isinstance(operand, list):
+        for inner in operand:
+            yield from _through(inner)
+
+
+def _operands(step: Call) -> list[Operand]:
+    return [*step.args, *step.kwargs.values()]
+
+
+def _leaves(step: Call) -> list[Expression | Output]:
+    return [leaf for operand in _operands(step) for leaf in operand_leaves(operand)]
+
+
+def _roles(step: Call) -> list[bool]:
+    """For each leaf whether it has the inputs' time axis: tensors in lists are states."""
+    return [
+        not isinstance(operand, list)
+        for operand in _operands(step)
+        for _ in operand_leaves(operand)
+    ]
+
+
+def _outputs_of(step: Step) -> list[Output]:
+    if isinstance(step, Gradient):
+        step = step.call
+    leaves: list[Any] = []
+    if isinstance(step, Call):
+        leaves = list(_leaves(step))
+    elif isinstance(step, Multiply):
+        leaves = [step.left, step.right]
+    found: list[Output] = []
+    for leaf in leaves:
+        found += [leaf] if isinstance(leaf, Output) else leaf.outputs()
+    return found
+
+
+def _value(leaf: Expression | Output, outputs: Mapping[str, Any]) -> np.ndarray:
+    if isinstance(leaf, Output):
+        return np.asarray(outputs[leaf.step][leaf.index])
+    return np.asarray(leaf.value(outputs))
+
+
+def _pattern(value: np.ndarray, timed: bool, built: _Built) -> tuple[int | None, ...]:
+    """The shape that a trace is made for: unknown where the layer was built for unknown sizes."""
+    shape: list[int | None] = list(value.shape)
+    for axis in range(min(len(shape), 2 if timed else 1)):
+        if built.build.input_shape[axis] is None:
+            shape[axis] = None
+    return tuple(shape)
+
+
+def _structure(step: Call) -> Any:
+    """The call without its arrays: what a trace depends on besides their dtypes and shapes."""
+
+    def shape_of(operand: Operand) -> Any:
+        if isinstance(operand, Expression | Output):
+            return "*"
+        if isinstance(operand, Through):
+            return (operand.layer, *(shape_of(inner) for inner in operand.operands))
+        if isinstance(operand, list):
+            return ("list", *(shape_of(inner) for inner in operand))
+        return repr(operand)
+
+    return (
+        tuple(map(shape_of, step.args)),
+        tuple((name, shape_of(operand)) for name, operand in sorted(step.kwargs.items())),
+    )
+
+
+# -- where Keras 2 and 3 say the same thing in two ways --------------------------------------
+
+
+def _variable(weight: Any) -> Any:
+    return weight.value if hasattr(weight, "value") and not callable(weight.value) else weight
+
+
+def _set_weights(layer: Any, values: list[np.ndarray]) -> None:
+    targets = [weight for weight in layer.weights if "seed" not in weight.name]
+    for weight, value in zip(targets, values, strict=True):
+        weight.assign(value)
+
+
+def _reset(layer: Any) -> None:
+    (layer.reset_state if hasattr(layer, "reset_state") else layer.reset_states)()
+
+
+def _shapes(outputs: Any) -> Any:
+    if isinstance(outputs, list | tuple):
+        return [_shapes(output) for output in outputs]
+    return outputs.shape
+
+
+def _flat_shapes(shape: Any) -> list[tuple[int | None, ...]]:
+    """Every shape in a nest of shapes, as plain tuples."""
+    if hasattr(shape, "as_list"):
+        return [tuple(shape.as_list())]
+    shape = list(shape)
+    if all(size is None or isinstance(size, int | np.integer) for size in shape):
+        return [tuple(shape)]
+    return [flat for inner in shape for flat in _flat_shapes(inner)]

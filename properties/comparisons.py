@@ -1,0 +1,238 @@
+"""What two sides must have in common, and how a departure from it is described."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import numpy as np
+
+from catalogue.expressions import Expression, Output
+from catalogue.steps import Step
+from execution.running import Failure, Results
+
+__all__ = [
+    "Agrees",
+    "Comparison",
+    "Level",
+    "Mismatch",
+    "Plan",
+    "Raises",
+    "Runs",
+    "Tolerance",
+    "mismatches",
+]
+
+Level = Literal["must", "should", "hazard"]
+Side = Expression | Output
+
+
+@dataclasses.dataclass(frozen=True)
+class Tolerance:
+    """How far two sides may lie apart: the one place where a bound is derived.
+
+    Each side is the result of sums of `terms` products in a dtype of machine epsilon
+    `epsilon`; rounding adds up to at most `terms x epsilon x scale` a side, where scale
+    is the largest magnitude on the right side, and at least 1 (the inputs' own). Where
+    `rounding` is given, it is |reference in the dtype - reference in float64|, and four
+    times that is allowed besides.
+    """
+
+    terms: int
+    epsilon: float
+    rounding: np.ndarray | None = None
+
+    def of(self, right: np.ndarray) -> Any:
+        """The bound for values compared with `right`."""
+        finite = np.abs(right[np.isfinite(right)]) if right.size else right
+        scale = max(1.0, float(finite.max())) if finite.size else 1.0
+        bound = 2 * self.terms * self.epsilon * scale
+        return bound if self.rounding is None else bound + 4 * self.rounding
+
+
+@dataclasses.dataclass(frozen=True)
+class Agrees:
+    """`left` equals `right` in shape and value, exactly where `tolerance` is None.
+
+    Exactly is bitwise but for the sign of zero; NaN equals NaN. What is compared may be
+    arrays or plain values (shapes); masks that are absent are None.
+    """
+
+    name: str
+    left: Side
+    right: Side
+    tolerance: Tolerance | None = None
+    level: Level = "must"
+
+
+@dataclasses.dataclass(frozen=True)
+class Raises:
+    """The step called `step` raises one of `exceptions` (class names)."""
+
+    name: str
+    step: str
+    exceptions: tuple[str, ...]
+    level: Level = "must"
+
+
+@dataclasses.dataclass(frozen=True)
+class Runs:
+    """The step called `step` raises nothing."""
+
+    name: str
+    step: str
+    level: Level = "must"
+
+
+Comparison = Agrees | Raises | Runs
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What a property asks of an implementation for one case, and what it then compares."""
+
+    steps: tuple[Step, ...]
+    comparisons: tuple[Comparison, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Mismatch:
+    """A comparison that does not hold.
+
+    `left` and `right` are the values compared, or None where a step raised; `where` marks
+    the positions that differ, `difference` is the largest one and `bound` what was allowed.
+    """
+
+    comparison: Comparison
+    kind: str  # wrong value, wrong shape, wrong dtype, lost mask, refused, not refused
+    message: str
+    left: Any = None
+    right: Any = None
+    where: Any = None
+    difference: float | None = None
+    bound: float | None = None
+    exception: str | None = None
+
+
+def mismatches(plan: Plan, results: Results) -> Iterator[Mismatch]:
+    """The comparisons of a plan that the results do not meet, in their order.
+
+    A step that raised fails the comparisons that need it, of which the first is reported.
+    """
+    blamed: set[str] = set()
+    for comparison in plan.comparisons:
+        if isinstance(comparison, Raises):
+            found = _not_refused(comparison, results)
+        elif isinstance(comparison, Runs):
+            failure = results.failure_of(comparison.step)
+            found = None if failure is None else _refused(comparison, failure)
+        else:
+            failure = _failure(comparison, results)
+            if failure is not None:
+                if failure.step in blamed:
+                    continue
+                blamed.add(failure.step)
+                found = _refused(comparison, failure)
+            else:
+                found = _disagreement(comparison, results)
+        if found is not None:
+            yield found
+
+
+def _failure(comparison: Agrees, results: Results) -> Failure | None:
+    for side in (comparison.left, comparison.right):
+        outputs = [side] if isinstance(side, Output) else list(side.outputs())
+        for output in outputs:
+            failure = results.failure_of(output.step.removesuffix(".mask"))
+            if failure is not None:
+                return failure
+    return None
+
+
+def _refused(comparison: Comparison, failure: Failure) -> Mismatch:
+    message = f"raised {failure.exception}: {failure.message}"
+    return Mismatch(comparison, "refused", message, exception=failure.exception)
+
+
+def _not_refused(comparison: Raises, results: Results) -> Mismatch | None:
+    failure = results.failure_of(comparison.step)
+    expected = " or ".join(comparison.exceptions)
+    if failure is None:
+        value = results.outputs[comparison.step]
+        shapes = ", ".join(str(np.shape(item)) for item in value)
+        message = f"returned a result of shape {shapes} where {expected} was expected"
+        return Mismatch(comparison, "not refused", message, left=value[0])
+    if failure.exception not in comparison.exceptions:
+        message = f"raised {failure.exception}, not {expected}: {failure.message}"
+        return Mismatch(comparison, "refused", message, exception=failure.exception)
+    return None
+
+
+def _disagreement(comparison: Agrees, results: Results) -> Mismatch | None:
+    try:
+        left, right = (
+            results.outputs[side.step][side.index]
+            if isinstance(side, Output)
+            else side.value(results.outputs)
+            for side in (comparison.left, comparison.right)
+        )
+    except (IndexError, ValueError, KeyError) as error:
+        # An output of another shape, or one that is missing: the expression does not fit it.
+        message = f"the result does not have the documented form: {error}"
+        return Mismatch(comparison, "wrong shape", message)
+    if left is None or right is None:
+        if left is None and right is None:
+            return None
+        return Mismatch(comparison, "lost mask", f"{left!r} against {right!r}", left, right)
+    left, right = np.asarray(left), np.asarray(right)
+    if left.shape != right.shape:
+        message = f"shape {left.shape} against {right.shape}"
+        return Mismatch(comparison, "wrong shape", message, left, right)
+    equal = _equal(left, right)
+    if equal.all():
+        return None
+    bound = 0.0
+    if comparison.tolerance is not None:
+        allowed = comparison.tolerance.of(right)
+        with np.errstate(invalid="ignore", over="ignore"):
+            close = np.abs(left.astype(float) - right.astype(float)) <= allowed
+        if (equal | close).all():
+            return None
+        equal, bound = equal | close, float(np.max(allowed))
+    kind = "wrong mask" if left.dtype == bool else "wrong value"
+    return _described(comparison, kind, left, right, ~equal, bound)
+
+
+def _equal(left: np.ndarray, right: np.ndarray) -> Any:
+    if left.dtype.kind in "biufc" and right.dtype.kind in "biufc":
+        return (left == right) | (np.isnan(left) & np.isnan(right))
+    # bfloat16 and whatever else NumPy does not know by itself, and plain objects (shapes).
+    if left.dtype == object or right.dtype == object:
+        return np.asarray(left == right)
+    return _equal(left.astype(np.float32), right.astype(np.float32))
+
+
+def _described(
+    comparison: Comparison, kind: str, left: Any, right: Any, where: Any, bound: float
+) -> Mismatch:
+    difference = None
+    if left.dtype != object and left.dtype != bool:
+        with np.errstate(invalid="ignore", over="ignore"):
+            apart = np.abs(left.astype(float) - right.astype(float))[where]
+        difference = float("nan") if np.isnan(apart).any() else float(apart.max())
+    position = tuple(int(axis[0]) for axis in np.nonzero(where))
+    at = f" at {list(position)}" if position else ""
+    message = (
+        f"{_text(left[position])} against {_text(right[position])}{at}; "
+        f"{int(where.sum())} of {where.size} values differ"
+    )
+    if difference is not None:
+        message += f", by at most {difference:.3g}"
+    if bound:
+        message += f" where {bound:.3g} is allowed"
+    return Mismatch(comparison, kind, message, left, right, where, difference, bound)
+
+
+def _text(value: Any) -> str:
+    return repr(value.item() if hasattr(value, "item") else value)

@@ -1,0 +1,62 @@
+"""The list of properties, and the one record that describes each."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from properties.comparisons import Level, Plan
+
+__all__ = ["PROPERTIES", "Property", "declare"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Property:
+    """A statement that must hold for every case of a family.
+
+    `statement` is one sentence, the function's docstring; `source` is where it is
+    documented (an article's section or a page of Keras). `applies` says of a case whether
+    the property says anything about it; `choices` names what the property draws besides
+    the call: `other`, `order`, `inserted`, `chunks`. `share` thins out configurations
+    where a check is dear: every `share`-th is met, in pairs instead of in full.
+    """
+
+    name: str
+    family: str
+    level: Level
+    source: str
+    statement: str
+    function: Callable[[Any], Plan]
+    applies: Callable[[Any], bool]
+    choices: tuple[str, ...] = ()
+    share: int = 1
+
+
+PROPERTIES: dict[str, Property] = {}
+
+
+def declare(
+    *,
+    family: str,
+    source: str,
+    level: Level = "must",
+    applies: Callable[[Any], bool] = lambda case: True,
+    choices: tuple[str, ...] = (),
+    share: int = 1,
+) -> Callable[[Callable[[Any], Plan]], Callable[[Any], Plan]]:
+    """Enter a function from a case to a plan as the property of its name.
+
+    Its docstring's first paragraph is the statement that reports print.
+    """
+
+    def enter(function: Callable[[Any], Plan]) -> Callable[[Any], Plan]:
+        statement = " ".join((function.__doc__ or "").strip().split("\n\n")[0].split())
+        if not statement.endswith("."):
+            raise ValueError(f"property {function.__name__!r} states no sentence: {statement!r}")
+        PROPERTIES[function.__name__] = Property(
+            function.__name__, family, level, source, statement, function, applies, choices, share
+        )
+        return function
+
+    return enter
