@@ -9,7 +9,17 @@ import numpy as np
 
 from catalogue.specs import Spec
 
-__all__ = ["CONTENTS", "FINITE_CONTENTS", "CallForm", "Content", "RaggedBatch", "RecurrentCase"]
+__all__ = [
+    "CONTENTS",
+    "FINITE_CONTENTS",
+    "CallForm",
+    "Content",
+    "MaskDtype",
+    "MaskForm",
+    "RaggedBatch",
+    "RecurrentCase",
+    "StateForm",
+]
 
 Content = Literal["zeros", "ones", "noise", "large", "largest", "inf", "-inf", "nan"]
 FINITE_CONTENTS: tuple[Content, ...] = ("zeros", "ones", "noise", "large", "largest")
@@ -50,6 +60,7 @@ class RaggedBatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True, repr_
 
 
 MaskForm = Literal["explicit", "masking", "embedding", "travelling", "absent", "none"]
+MaskDtype = Literal["bool", "int32", "float32"]
 StateForm = Literal["absent", "none", "keyword", "positional"]
 
 
@@ -64,7 +75,7 @@ class CallForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, repr_omi
     """
 
     mask: MaskForm = "explicit"
-    mask_dtype: Literal["bool", "int32", "float32"] = "bool"
+    mask_dtype: MaskDtype = "bool"
     positional: bool = False
     initial_state: StateForm = "absent"
     training: bool | None = None
@@ -89,7 +100,7 @@ class RecurrentCase(
     `dtype` is the inputs' dtype and `policy` the layer's dtype policy. What only some
     properties choose: `other`, a second content of masked steps; `order`, which row comes
     where; `inserted`, the positions (in the longer sequence) at which padding goes in;
-    `chunks`, the lengths that a sequence is cut into.
+    `chunks`, the lengths that a sequence is cut into; `travelling`, the rows of a second mask.
     """
 
     spec: Spec
@@ -103,3 +114,4 @@ class RecurrentCase(
     order: tuple[int, ...] = ()
     inserted: tuple[int, ...] = ()
     chunks: tuple[int, ...] = ()
+    travelling: tuple[str, ...] = ()

@@ -38,6 +38,20 @@ class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, repr_omit_de
         """The same layer with some arguments left to their defaults."""
         return Spec(self.layer, {k: v for k, v in self.arguments.items() if k not in names})
 
+    def with_policy(self, policy: str) -> Spec:
+        """The layer and the layers inside it with a dtype policy, the default one left out."""
+        if policy == "float32":
+            return self
+        arguments: dict[str, Argument] = {}
+        for name, value in self.arguments.items():
+            if isinstance(value, Spec):
+                arguments[name] = value.with_policy(policy)
+            elif isinstance(value, tuple):
+                arguments[name] = tuple(inner.with_policy(policy) for inner in value)
+            else:
+                arguments[name] = value
+        return Spec(self.layer, {**arguments, "dtype": policy})
+
     def source(self, module: str = "keras.layers") -> str:
         """The Keras expression that constructs the layer."""
         parts = [f"{name}={_source(value, module)}" for name, value in self.arguments.items()]

@@ -41,15 +41,13 @@ class Build:
     """Build `spec` for inputs of `input_shape` and give it the weights drawn from a seed.
 
     In `input_shape`, `None` stands for a size that is not known beforehand. `weights` is
-    the seed; a layer without weights needs none. `policy` is the layer's dtype policy.
+    the seed; a layer without weights needs none. A stateful layer starts with states of zero.
     """
 
     name: str
     spec: Spec
     input_shape: tuple[int | None, ...]
     weights: int | None = None
-    policy: str | None = None
-    fresh: bool = False  # a layer of its own, shared with no other step list
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,13 +111,15 @@ class ResetState:
 class Multiply:
     """Multiply two float tensors with the operator `*`; hands back the product.
 
-    With `static` the shapes are known when a graph is traced, else only its ranks are not.
+    With `static` the shapes are known when a graph is traced, else only the ranks are.
+    `mode` overrides the mode of the execution.
     """
 
     name: str
     left: Expression
     right: Expression
     static: bool = True
+    mode: str | None = None
 
 
 Step = Build | Call | Gradient | OutputShape | SymbolicShape | ResetState | Multiply

@@ -31,6 +31,7 @@ class Installed:
     name: str
     keras: str
     tensorflow: str
+    distribution: str = "tensorflow"
 
     @property
     def keras_major(self) -> int:
@@ -49,7 +50,10 @@ def installed(name: str = "keras") -> Installed:
     """
     if name not in ("keras", "tf_keras"):
         raise ImplementationMissing(f"unknown implementation {name!r}: choose keras or tf_keras")
-    tensorflow = next(filter(None, map(_version, _TENSORFLOW_NAMES)), None)
+    there = {each: _version(each) for each in _TENSORFLOW_NAMES}
+    distribution, tensorflow = next(
+        ((each, version) for each, version in there.items() if version), ("", None)
+    )
     if tensorflow is None:
         raise ImplementationMissing(
             "TensorFlow is not installed: run `pip install -r requirements.txt`"
@@ -61,7 +65,7 @@ def installed(name: str = "keras") -> Installed:
     keras = _version(name.replace("_", "-"))
     if keras is None:
         raise ImplementationMissing(f"{name} is not installed beside TensorFlow {tensorflow}")
-    return Installed(name, keras, tensorflow)
+    return Installed(name, keras, tensorflow, distribution)
 
 
 def _version(distribution: str) -> str | None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from catalogue import weights as drawn_weights
 from catalogue.expressions import Expression, Output
+from catalogue.specs import Spec
 from catalogue.steps import (
     Build,
     Call,
@@ -28,7 +29,17 @@ from catalogue.steps import (
 )
 from execution.implementation import Implementation
 
-__all__ = ["MODES", "Counters", "Execution", "Failure", "Results", "Runner"]
+__all__ = [
+    "MODES",
+    "Counters",
+    "Execution",
+    "Failure",
+    "Results",
+    "Runner",
+    "layers_of",
+    "leaf_patterns",
+    "outputs_of",
+]
 
 MODES = ("eager", "graph", "xla")
 
@@ -130,7 +141,7 @@ class Runner:
 
     def _run(self, step: Step, scope: dict[str, _Built], results: Results) -> None:
         name = step.layer if isinstance(step, ResetState) else step.name
-        needed = [*_layers_of(step), *(output.step for output in _outputs_of(step))]
+        needed = [*layers_of(step), *(output.step for output in outputs_of(step))]
         for other in needed:
             if other in results.failures:
                 results.failures[name] = results.failures[other]
@@ -157,38 +168,30 @@ class Runner:
             results.failures[name] = Failure(name, type(error).__name__, first[:300])
 
     def _build(self, step: Build) -> _Built:
-        key = (step.spec.key, step.input_shape, step.policy)
-        built = None if step.fresh else self._layers.get(key)
+        key = (step.spec.key, step.input_shape)
+        built = self._layers.get(key)
         if built is None:
             with self.counters.of("build"):
-                layer = self.construct(step)
+                layer = self._argument(step.spec)
                 if step.spec.layer != "Travelling":
                     layer.build(step.input_shape)
                 built = _Built(layer, step)
-            if not step.fresh:
-                self._layers[key] = built
+            self._layers[key] = built
+        elif step.spec.get("stateful"):
+            # Not by the layer's own reset, which is under test.
+            for state in self._tf.nest.flatten(built.layer.states):
+                state.assign(self._tf.zeros(state.shape, state.dtype))
         if step.weights is not None and built.seed != step.weights:
-            shapes = [tuple(weight.shape) for weight in built.layer.weights]
-            names = [weight.name for weight in built.layer.weights]
-            shapes = [s for s, n in zip(shapes, names, strict=True) if "seed" not in n]
             with self.counters.of("set weights"):
-                _set_weights(built.layer, drawn_weights.drawn(step.weights, shapes))
+                _set_weights(built.layer, step.weights)
             built.seed = step.weights
-        if step.spec.get("stateful"):
-            _reset(built.layer)
         return built
 
-    def construct(self, step: Build) -> Any:
-        """The layer of a build step, neither built nor given its weights."""
-        arguments = {name: self._argument(value) for name, value in step.spec.arguments.items()}
-        if step.policy is not None:
-            arguments["dtype"] = step.policy
-        return self.implementation.layer_class(step.spec.layer)(**arguments)
-
     def _argument(self, value: Any) -> Any:
+        """What a spec, or an argument of one, is in the implementation."""
         if isinstance(value, tuple):
             return [self._argument(item) for item in value]
-        if hasattr(value, "layer") and hasattr(value, "arguments"):
+        if isinstance(value, Spec):
             arguments = {name: self._argument(inner) for name, inner in value.arguments.items()}
             return self.implementation.layer_class(value.layer)(**arguments)
         return value
@@ -278,10 +281,10 @@ class Runner:
         built = scope[step.layer]
         static = mode == "xla"
         signature = tuple(
-            (value.dtype.name, tuple(value.shape) if static else _pattern(value, within, built))
+            (value.dtype.name, tuple(value.shape) if static else _pattern(value, within, built.build.input_shape))
             for value, within in zip(values, _roles(step), strict=True)
         )
-        makers = tuple(id(scope[name]) for name in _layers_of(step))
+        makers = tuple(id(scope[name]) for name in layers_of(step))
         key = (_structure(step), makers, signature, mode, gradient)
         traced = built.traces.get(key)
         if traced is None:
@@ -328,11 +331,12 @@ class Runner:
         tf = self._tf
         left, right = step.left.value(outputs), step.right.value(outputs)
         multiply = self.implementation.multiply
-        if self.execution.mode == "eager":
+        mode = step.mode or self.execution.mode
+        if mode == "eager":
             with self.counters.of("eager call"):
                 return np.asarray(multiply(tf.constant(left), tf.constant(right)))
         shapes = [v.shape if step.static else (None,) * v.ndim for v in (left, right)]
-        key = (*shapes, left.dtype.name, right.dtype.name, step.static)
+        key = (*shapes, left.dtype.name, right.dtype.name, step.static, mode)
         if key not in self._products:
             with self.counters.of("trace"):
                 function = tf.function(
@@ -341,7 +345,7 @@ class Runner:
                         tf.TensorSpec(shape, value.dtype)
                         for shape, value in zip(shapes, (left, right), strict=True)
                     ],
-                    jit_compile=True if self.execution.mode == "xla" else None,
+                    jit_compile=True if mode == "xla" else None,
                 )
                 self._products[key] = function.get_concrete_function()
         with self.counters.of("traced call"):
@@ -352,7 +356,8 @@ class Runner:
 # -- what a step is made of ------------------------------------------------------------------
 
 
-def _layers_of(step: Step) -> list[str]:
+def layers_of(step: Step) -> list[str]:
+    """The names of the layers that a step needs."""
     if isinstance(step, Gradient):
         step = step.call
     if isinstance(step, Call):
@@ -390,7 +395,8 @@ def _roles(step: Call) -> list[bool]:
     ]
 
 
-def _outputs_of(step: Step) -> list[Output]:
+def outputs_of(step: Step) -> list[Output]:
+    """The outputs of earlier steps that a step needs."""
     if isinstance(step, Gradient):
         step = step.call
     leaves: list[Any] = []
@@ -410,11 +416,27 @@ def _value(leaf: Expression | Output, outputs: Mapping[str, Any]) -> np.ndarray:
     return np.asarray(leaf.value(outputs))
 
 
-def _pattern(value: np.ndarray, timed: bool, built: _Built) -> tuple[int | None, ...]:
+def leaf_patterns(
+    step: Call, builds: Mapping[str, Build]
+) -> tuple[list[Expression | Output], list[tuple[int | None, ...]]]:
+    """The arrays of a call and the shapes that its trace is made for, None where unknown."""
+    shape = builds[step.layer].input_shape
+    patterns = [
+        _pattern(np.asarray(leaf.value()), timed, shape)
+        if isinstance(leaf, Expression) and not any(True for _ in leaf.outputs())
+        else ()
+        for leaf, timed in zip(_leaves(step), _roles(step), strict=True)
+    ]
+    return _leaves(step), patterns
+
+
+def _pattern(
+    value: np.ndarray, timed: bool, input_shape: tuple[int | None, ...]
+) -> tuple[int | None, ...]:
     """The shape that a trace is made for: unknown where the layer was built for unknown sizes."""
     shape: list[int | None] = list(value.shape)
     for axis in range(min(len(shape), 2 if timed else 1)):
-        if built.build.input_shape[axis] is None:
+        if input_shape[axis] is None:
             shape[axis] = None
     return tuple(shape)
 
@@ -444,9 +466,11 @@ def _variable(weight: Any) -> Any:
     return weight.value if hasattr(weight, "value") and not callable(weight.value) else weight
 
 
-def _set_weights(layer: Any, values: list[np.ndarray]) -> None:
-    targets = [weight for weight in layer.weights if "seed" not in weight.name]
-    for weight, value in zip(targets, values, strict=True):
+def _set_weights(layer: Any, seed: int) -> None:
+    # Assigned one by one: `Layer.set_weights` costs as much as a traced call.
+    targets = layer.trainable_weights
+    drawn = drawn_weights.drawn(seed, [tuple(weight.shape) for weight in targets])
+    for weight, value in zip(targets, drawn, strict=True):
         weight.assign(value)
 
 

@@ -19,7 +19,8 @@ class Property:
     documented (an article's section or a page of Keras). `applies` says of a case whether
     the property says anything about it; `choices` names what the property draws besides
     the call: `other`, `order`, `inserted`, `chunks`. `share` thins out configurations
-    where a check is dear: every `share`-th is met, in pairs instead of in full.
+    where a check costs much: every `share`-th is met, in pairs instead of in full. A `dear`
+    property looks at one batch of each example instead of several.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Property:
     applies: Callable[[Any], bool]
     choices: tuple[str, ...] = ()
     share: int = 1
+    dear: bool = False
 
 
 PROPERTIES: dict[str, Property] = {}
@@ -44,6 +46,7 @@ def declare(
     applies: Callable[[Any], bool] = lambda case: True,
     choices: tuple[str, ...] = (),
     share: int = 1,
+    dear: bool = False,
 ) -> Callable[[Callable[[Any], Plan]], Callable[[Any], Plan]]:
     """Enter a function from a case to a plan as the property of its name.
 
@@ -55,7 +58,7 @@ def declare(
         if not statement.endswith("."):
             raise ValueError(f"property {function.__name__!r} states no sentence: {statement!r}")
         PROPERTIES[function.__name__] = Property(
-            function.__name__, family, level, source, statement, function, applies, choices, share
+            function.__name__, family, level, source, statement, function, applies, choices, share, dear
         )
         return function
 

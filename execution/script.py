@@ -1,0 +1,315 @@
+"""Writes the steps of a comparison as the plain Keras code that a user would write."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import io
+from typing import Any
+
+import numpy as np
+
+from catalogue import weights
+from catalogue.expressions import Expression, Output, literal
+from catalogue.steps import (
+    Build,
+    Call,
+    Gradient,
+    Multiply,
+    Operand,
+    OutputShape,
+    ResetState,
+    Step,
+    SymbolicShape,
+    Through,
+)
+from execution.running import layers_of, leaf_patterns, outputs_of
+
+__all__ = ["fails", "script"]
+
+_SMALL = 12  # values that are written out
+
+_TRAVELLING = '''\
+class Travelling(keras.layers.Layer):  # a layer that says itself what its mask is
+    def call(self, inputs):
+        return tf.identity(inputs[0])
+
+    def compute_mask(self, inputs, mask=None):
+        return inputs[1]'''
+
+
+def script(
+    steps: tuple[Step, ...],
+    ending: list[str],
+    operands: dict[str, Expression | Output],
+    *,
+    module: str = "keras",
+    mode: str = "eager",
+) -> str:
+    """The code of `steps`, as far as `operands` need them, and of an `ending` that uses these.
+
+    Lines of the ending call each operand `{name}`. `module` is what is imported as `keras`.
+    In mode `graph` (or `xla`) calls are traced with the sizes unknown that the layer may
+    not know; else they are eager.
+    """
+    printer = _Printer(mode)
+    needed = {operand.step for operand in _all_outputs(operands)}
+    for step in _pruned(steps, needed):
+        printer.step(step)
+    texts = {name: printer.operand(operand) for name, operand in operands.items()}
+    for line in ending:
+        printer.lines.append(line.format(**texts))
+    imports = ["import numpy as np"]
+    body = "\n".join(printer.lines)
+    if "tf." in body or "tf." in "".join(printer.preamble):
+        imports.append("import tensorflow as tf")
+    if "keras." in body or printer.preamble:
+        imports.append("import keras" if module == "keras" else f"import {module} as keras")
+    return "\n".join([*imports, "", *printer.preamble, body]) + "\n"
+
+
+def fails(text: str) -> bool:
+    """Run a script where it cannot print; whether it raised, as a reproducer should."""
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            exec(compile(text, "<script>", "exec"), {"__name__": "__main__"})
+    except Exception:
+        return True
+    return False
+
+
+def _all_outputs(operands: dict[str, Expression | Output]) -> list[Output]:
+    found: list[Output] = []
+    for operand in operands.values():
+        found += [operand] if isinstance(operand, Output) else operand.outputs()
+    return found
+
+
+def _pruned(steps: tuple[Step, ...], needed: set[str]) -> list[Step]:
+    """The steps that the needed results depend on, and calls that states remember."""
+    if any(isinstance(step, ResetState) for step in steps) or any(
+        isinstance(step, Build) and step.spec.get("stateful") for step in steps
+    ):
+        return list(steps)
+    kept: list[Step] = []
+    wanted = {name.removesuffix(".mask") for name in needed}
+    for step in reversed(steps):
+        name = step.layer if isinstance(step, ResetState) else step.name
+        if name in wanted:
+            kept.append(step)
+            wanted |= set(layers_of(step)) | {output.step for output in outputs_of(step)}
+    return kept[::-1]
+
+
+class _Printer:
+    """Gathers lines; gives each array and output the name that the script knows it by."""
+
+    def __init__(self, mode: str) -> None:
+        self.mode = mode
+        self.lines: list[str] = []
+        self.preamble: list[str] = []
+        self._names: dict[int, str] = {}
+        self._taken: set[str] = {"np", "tf", "keras", "rng", "w"}
+        self._outputs: dict[str, int] = {}
+        self._builds: dict[str, Build] = {}
+
+    # -- names ---------------------------------------------------------------------------
+
+    def _name(self, hint: str) -> str:
+        name, number = hint, 2
+        while name in self._taken:
+            name, number = f"{hint}{number}", number + 1
+        self._taken.add(name)
+        return name
+
+    def operand(self, operand: Expression | Output) -> str:
+        """The text that stands for an array: a variable, or an expression over variables."""
+        if isinstance(operand, Output):
+            single = self._outputs.get(operand.step, 1) == 1
+            return operand.step if single else f"{operand.step}[{operand.index}]"
+        known = self._names.get(id(operand))
+        if known is not None:
+            return known
+        source = _short(operand)
+        if source is None:
+            texts = {name: self.operand(inner) for name, inner in operand.operands.items()}
+            source = _substituted(operand.source, texts)
+        if operand.hint is None:
+            return source
+        name = self._name(operand.hint)
+        self._names[id(operand)] = name
+        self.lines.append(f"{name} = {source}")
+        return name
+
+    # -- steps ---------------------------------------------------------------------------
+
+    def step(self, step: Step) -> None:
+        """Write one step."""
+        if isinstance(step, Build):
+            self._build(step)
+        elif isinstance(step, Call):
+            self._call(step)
+        elif isinstance(step, Gradient):
+            self._gradient(step)
+        elif isinstance(step, ResetState):
+            reset = f"{step.layer}.reset_state"
+            self.lines.append(
+                f"{reset}() if hasattr({step.layer}, 'reset_state') else {reset}s()"
+            )
+        elif isinstance(step, OutputShape):
+            self._taken.add(step.name)
+            call = f"{step.layer}.compute_output_shape({step.input_shape})"
+            self.lines.append(f"{step.name} = [tuple(s) for s in _shapes({call})]")
+            self._shapes_helper()
+        elif isinstance(step, SymbolicShape):
+            call = f"{step.layer}(keras.Input({step.shape}, batch_size={step.batch}))"
+            self.lines.append(f"{step.name} = [tuple(t.shape) for t in tf.nest.flatten({call})]")
+            self._outputs[step.name] = 2  # a list, whatever its length
+        else:
+            left, right = self.operand(step.left), self.operand(step.right)
+            self._taken.add(step.name)
+            self._multiply(step, left, right)
+
+    def _shapes_helper(self) -> None:
+        self._outputs[self.lines[-1].split(" = ")[0]] = 2
+        self.preamble.append(
+            "def _shapes(shape):  # one shape, or a nest of shapes\n"
+            "    flat = all(size is None or isinstance(size, int) for size in shape)\n"
+            "    return [shape] if flat else [s for inner in shape for s in _shapes(inner)]"
+        )
+
+    def _build(self, step: Build) -> None:
+        self._taken.add(step.name)
+        self._builds[step.name] = step
+        spec = step.spec
+        if spec.layer == "Travelling":
+            self.preamble.append(_TRAVELLING)
+            self.lines.append(f"{step.name} = {spec.source().removeprefix('keras.layers.')}")
+            return
+        self.lines.append(f"{step.name} = {spec.source()}")
+        if step.weights is None:
+            return
+        self.lines.append(f"{step.name}.build({step.input_shape})")
+        self.lines.append(f"rng = np.random.default_rng({step.weights})")
+        self.lines.append(
+            f"{step.name}.set_weights([{weights.SOURCE} for w in {step.name}.get_weights()])"
+        )
+
+    def _called(self, step: Call, tensors: dict[int, str] | None = None) -> str:
+        """The expression that makes the call, over constants or over named tensors."""
+
+        def text(operand: Operand) -> str:
+            if isinstance(operand, Expression | Output):
+                if tensors is not None:
+                    return tensors[id(operand)]
+                return f"tf.constant({self.operand(operand)})"
+            if isinstance(operand, Through):
+                inner = ", ".join(text(item) for item in operand.operands)
+                many = len(operand.operands) > 1
+                return f"{operand.layer}([{inner}])" if many else f"{operand.layer}({inner})"
+            if isinstance(operand, list):
+                return "[" + ", ".join(text(item) for item in operand) + "]"
+            return repr(operand)
+
+        given = [text(operand) for operand in step.args]
+        given += [f"{name}={text(operand)}" for name, operand in step.kwargs.items()]
+        return f"{step.layer}({', '.join(given)})"
+
+    def _call(self, step: Call) -> None:
+        self._taken.add(step.name)
+        self._outputs[step.name] = step.outputs
+        call = self._called(step)
+        if (step.mode or self.mode) != "eager":
+            call = self._graph(step)
+        if step.outputs == 1:
+            self.lines.append(f"{step.name} = np.array({call})")
+        else:
+            self.lines.append(f"{step.name} = [np.array(t) for t in tf.nest.flatten({call})]")
+
+    def _graph(self, step: Call) -> str:
+        """Define a traced function for a call; the text that calls it."""
+        leaves, patterns = leaf_patterns(step, self._builds)
+        names: dict[int, str] = {}
+        signature, given = [], []
+        for place, (leaf, pattern) in enumerate(zip(leaves, patterns, strict=True)):
+            names[id(leaf)] = f"a{place}"
+            text = self.operand(leaf)
+            given.append(f"tf.constant({text})")
+            signature.append(f"tf.TensorSpec({list(pattern)}, tf.constant({text}).dtype)")
+        function = self._name(f"call_{step.name}")
+        jit = ", jit_compile=True" if (step.mode or self.mode) == "xla" else ""
+        self.lines.append(
+            f"{function} = tf.function(lambda {', '.join(names[id(leaf)] for leaf in leaves)}: "
+            f"{self._called(step, names)}, input_signature=[{', '.join(signature)}]{jit})"
+        )
+        return f"{function}({', '.join(given)})"
+
+    def _gradient(self, step: Gradient) -> None:
+        call = step.call
+        first = call.args[0]
+        while isinstance(first, Through):
+            first = first.operands[0]
+        assert isinstance(first, Expression | Output)
+        source = self._name(f"x_{step.name}")
+        self.lines.append(f"{source} = tf.constant({self.operand(first)})")
+        self._names[id(first)] = source
+        text = self._called(call).replace(f"tf.constant({source})", source)
+        del self._names[id(first)]
+        self._taken.add(step.name)
+        self._outputs[step.name] = 2
+        self.lines += [
+            "with tf.GradientTape() as tape:",
+            f"    tape.watch({source})",
+            f"    outputs = tf.nest.flatten({text})",
+            "    total = tf.add_n([tf.reduce_sum(tf.sin(t)) for t in outputs])",
+            "sources = [getattr(w, 'value', w) if not callable(getattr(w, 'value', None)) else w "
+            f"for w in {call.layer}.trainable_weights]",
+            f"{step.name} = [np.array(g) for g in tape.gradient(total, [{source}, *sources], "
+            "unconnected_gradients='zero')]",
+        ]
+
+    def _multiply(self, step: Multiply, left: str, right: str) -> None:
+        if (step.mode or self.mode) == "eager":
+            call = f"tf.constant({left}) * tf.constant({right})"
+        else:
+            shapes = [
+                list(side.value().shape) if step.static else [None] * side.value().ndim
+                for side in (step.left, step.right)
+            ]
+            signature = ", ".join(
+                f"tf.TensorSpec({shape}, {side.value().dtype.name!r})"
+                for shape, side in zip(shapes, (step.left, step.right), strict=True)
+            )
+            call = (
+                f"tf.function(lambda a, b: a * b, input_signature=[{signature}])({left}, {right})"
+            )
+        self.lines.append(f"{step.name} = np.array({call})")
+
+
+def _short(operand: Expression) -> str | None:
+    """A small array written out, which says more than how it was drawn."""
+    if operand.hint is None or any(True for _ in operand.outputs()):
+        return None
+    value = operand.value()
+    if not isinstance(value, np.ndarray) or not 0 < value.size <= _SMALL:
+        return None
+    return literal(value).source
+
+
+def _substituted(source: str, texts: dict[str, str]) -> str:
+    """The source with operands written as their texts."""
+    if all(name == text for name, text in texts.items()):
+        return source
+    replaced = {name: ast.parse(text, mode="eval").body for name, text in texts.items()}
+
+    class Substitute(ast.NodeTransformer):
+        def visit_Name(self, node: ast.Name) -> Any:
+            return replaced.get(node.id, node)
+
+    tree = Substitute().visit(ast.parse(source, mode="eval"))
+    return ast.unparse(tree)
+
+
+def bound_text(value: Any) -> str:
+    """A bound as a script writes it."""
+    return f"{float(np.max(value)):.3g}"

@@ -1,0 +1,267 @@
+"""Families of cells: which layers, which strata are met, and what makes a case simpler."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+from hypothesis import strategies as st
+
+from catalogue import broadcasting as broadcast
+from catalogue import traits as recurrent_traits
+from catalogue.cases import CallForm, RaggedBatch, RecurrentCase
+from catalogue.recurrent import FLAGS, LAYERS
+from catalogue.specs import Spec
+from properties.registry import Property
+from strategies.configurations import configurations
+from strategies.operands import STRATA, broadcast_cases
+from strategies.ragged import kinds_for
+from strategies.recurrent import recurrent_examples
+
+__all__ = ["FAMILIES", "Family", "Stratum"]
+
+_BATCHES = 3  # ragged batches for each configuration that is drawn
+
+
+@dataclasses.dataclass(frozen=True)
+class Stratum:
+    """A member that a cell must meet: its name, and what draws examples (tuples of cases)."""
+
+    name: str
+    examples: st.SearchStrategy[tuple[Any, ...]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Family:
+    """Everything that the runner must know of one kind of case.
+
+    `strata` gives, for a property, a layer, Keras' major version, a mode and a seed, what
+    the cell meets. `simpler` gives the cases that are one step simpler than a failing one.
+    """
+
+    name: str
+    layers: tuple[str, ...]
+    modes: tuple[str, ...]
+    case_type: type
+    strata: Callable[[Property, str, int, str, int], list[Stratum]]
+    traits: Callable[[Any], frozenset[str]]
+    facts: Callable[[Any, str, str], frozenset[str]]
+    simpler: Callable[[Any], Iterator[Any]]
+
+
+# -- recurrent layers ------------------------------------------------------------------------
+
+
+def _recurrent_strata(
+    property: Property, layer: str, keras_major: int, mode: str, seed: int
+) -> list[Stratum]:
+    entry = LAYERS[layer]
+    # Each property meets other pairs: together they meet more than any one of them.
+    salted = zlib.crc32(property.name.encode()) if property.share > 1 else 0
+
+    def keep(mask_form: str) -> bool:
+        probe = _Probe(Spec(layer), CallForm(mask=mask_form))  # type: ignore[arg-type]
+        return bool(property.applies(probe) or property.applies(probe.stateful_unrolled()))
+
+    found = configurations(entry, keras_major=keras_major, seed=seed, keep=keep)
+    found = [configuration for configuration in found if property.applies(configuration)]
+    found = _thinned(found, property.share, seed + salted)
+    rng = random.Random(f"{property.name} {layer} {seed}")
+    strata = []
+    start = rng.randrange(12)
+    for place, configuration in enumerate(found):
+        kinds = kinds_for(batch=configuration.batch, max_len=configuration.max_len)
+        count = 1 if property.dear else _BATCHES
+        chosen = tuple(kinds[(start + place + 5 * n) % len(kinds)] for n in range(count))
+        strata.append(
+            Stratum(
+                f"{place}: {configuration.spec!r}",
+                recurrent_examples(
+                    configuration=configuration, kinds=chosen, choices=property.choices
+                ),
+            )
+        )
+    return strata
+
+
+class _Probe:
+    """What `applies` may look at before anything is drawn: a layer's flags and a call form."""
+
+    def __init__(self, spec: Spec, form: CallForm) -> None:
+        self.spec, self.form = spec, form
+
+    def stateful_unrolled(self) -> _Probe:
+        return _Probe(self.spec.replace(stateful=True, unroll=True), self.form)
+
+
+def _thinned(found: list[Any], share: int, seed: int) -> list[Any]:
+    """Every `share`-th configuration, such that each pair of flags is still met."""
+    if share == 1 or len(found) <= share:
+        return found
+    rng = random.Random(seed)
+    wanted = max(1, len(found) // share)
+    pool, kept, met = list(found), [], set()
+    rng.shuffle(pool)
+    while pool and len(kept) < wanted:
+        best = max(pool, key=lambda configuration: len(_flag_pairs(configuration) - met))
+        pool.remove(best)
+        kept.append(best)
+        met |= _flag_pairs(best)
+    return [configuration for configuration in found if configuration in kept]
+
+
+def _flag_pairs(configuration: Any) -> set[Any]:
+    values = [(flag, bool(configuration.spec.get(flag))) for flag in FLAGS]
+    values.append(("mask", configuration.form.mask))
+    values.append(("dtype", configuration.dtype + configuration.policy))
+    return {(a, b) for place, a in enumerate(values) for b in values[:place]}
+
+
+def _simpler_recurrent(case: RecurrentCase) -> Iterator[RecurrentCase]:
+    replace = msgspec.structs.replace
+    # First the layer and its call, then the batch: few names before few numbers.
+    for name in case.spec.arguments:
+        if name in ("units", "cell"):
+            continue
+        yield replace(case, spec=case.spec.without(name))
+    cell = case.spec.get("cell")
+    if isinstance(cell, tuple):
+        for place in range(len(cell)):
+            if len(cell) > 1:
+                fewer = (*cell[:place], *cell[place + 1 :])
+                yield replace(case, spec=case.spec.replace(cell=fewer))
+        for place, inner in enumerate(cell):
+            for simpler in _simpler_cells(inner):
+                cells = (*cell[:place], simpler, *cell[place + 1 :])
+                yield replace(case, spec=case.spec.replace(cell=cells))
+    elif isinstance(cell, Spec):
+        for simpler in _simpler_cells(cell):
+            yield replace(case, spec=case.spec.replace(cell=simpler))
+    elif case.spec.get("units") != 1:
+        yield replace(case, spec=case.spec.replace(units=1))
+    yield from (replace(case, form=form) for form in _simpler_forms(case.form))
+    if case.policy != "float32" or case.dtype != "float32":
+        yield replace(case, policy="float32", dtype="float32")
+        yield replace(case, policy="float32")
+        yield replace(case, dtype="float32")
+    if case.features > 1:
+        yield replace(case, features=1)
+    yield from _simpler_batches(case)
+
+
+def _simpler_cells(cell: Spec) -> Iterator[Spec]:
+    for name in cell.arguments:
+        if name != "units":
+            yield cell.without(name)
+    if cell.get("units") != 1:
+        yield cell.replace(units=1)
+
+
+def _simpler_forms(form: CallForm) -> Iterator[CallForm]:
+    replace = msgspec.structs.replace
+    if form.training is not None:
+        yield replace(form, training=None)
+    if form.initial_state != "absent":
+        yield replace(form, initial_state="absent")
+    if form.initial_state == "positional":
+        yield replace(form, initial_state="keyword")
+    if form.mask_dtype != "bool":
+        yield replace(form, mask_dtype="bool")
+    if form.positional:
+        yield replace(form, positional=False)
+    if form.mask not in ("explicit", "masking"):
+        yield replace(form, mask="masking")
+    if form.mask != "explicit":
+        yield replace(form, mask="explicit")
+
+
+def _simpler_batches(case: RecurrentCase) -> Iterator[RecurrentCase]:
+    replace = msgspec.structs.replace
+    batch = case.batch
+    rows = range(batch.batch)
+    if batch.batch > 1:
+        half = batch.batch // 2
+        for kept in (rows[:half], rows[half:], *([r for r in rows if r != out] for out in rows)):
+            yield _restricted(case, list(kept))
+    if batch.max_len > 1 and not case.chunks and not case.inserted:
+        for cut in (
+            lambda row: row[: len(row) // 2],
+            lambda row: row[1:],
+            lambda row: row[:-1],
+        ):
+            travelling = tuple(map(cut, case.travelling))
+            shorter = replace(batch, mask=tuple(map(cut, batch.mask)))
+            yield replace(case, batch=shorter, travelling=travelling)
+    if batch.content != "zeros" and case.other != "zeros":
+        yield replace(case, batch=replace(batch, content="zeros"))
+    if case.other not in (None, "ones") and batch.content != "ones":
+        yield replace(case, other="ones")
+    for seed in ("seed", "weights"):
+        holder: Any = batch if seed == "seed" else case
+        if getattr(holder, seed):
+            smaller = replace(holder, **{seed: 0})
+            yield replace(case, batch=smaller) if seed == "seed" else smaller
+
+
+def _restricted(case: RecurrentCase, kept: list[int]) -> RecurrentCase:
+    """The case with some rows only; rows that an order named and that are gone leave it."""
+    place = {row: new for new, row in enumerate(kept)}
+    order = tuple(place[row] for row in case.order if row in place)
+    if case.order and (not order or case.spec.get("stateful")):
+        order = tuple(range(len(kept)))[::-1]
+    return msgspec.structs.replace(
+        case,
+        batch=RaggedBatch(
+            tuple(case.batch.mask[row] for row in kept), case.batch.content, case.batch.seed
+        ),
+        order=order,
+        travelling=tuple(case.travelling[row] for row in kept) if case.travelling else (),
+    )
+
+
+# -- broadcasting ----------------------------------------------------------------------------
+
+
+def _broadcast_strata(
+    property: Property, layer: str, keras_major: int, mode: str, seed: int
+) -> list[Stratum]:
+    strata = []
+    for stratum in STRATA:
+        if property.name == "product_values" and stratum.endswith(" refused"):
+            continue  # there is no product whose values could be compared
+        cases = broadcast_cases(stratum=stratum, mode=mode).filter(property.applies)  # type: ignore[arg-type]
+        strata.append(Stratum(stratum, st.lists(cases, min_size=1, max_size=8).map(tuple)))
+    return strata
+
+
+def _simpler_broadcast(case: Any) -> Iterator[Any]:
+    if case.seed:
+        yield msgspec.structs.replace(case, seed=0)
+
+
+FAMILIES: dict[str, Family] = {
+    "recurrent": Family(
+        "recurrent",
+        tuple(LAYERS),
+        ("graph",),  # eager calls are compared with graphs by a property of their own
+        RecurrentCase,
+        _recurrent_strata,
+        recurrent_traits.traits,
+        lambda case, device, mode: recurrent_traits.facts(case, device=device, mode=mode),
+        _simpler_recurrent,
+    ),
+    "broadcasting": Family(
+        "broadcasting",
+        ("multiply",),
+        ("eager", "graph"),
+        broadcast.BroadcastCase,
+        _broadcast_strata,
+        broadcast.traits,
+        lambda case, device, mode: broadcast.facts(case, device=device, mode=mode),
+        _simpler_broadcast,
+    ),
+}

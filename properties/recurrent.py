@@ -1,0 +1,364 @@
+"""What the articles and Keras' pages say of the outputs and states of recurrent layers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from catalogue.cases import FINITE_CONTENTS, RecurrentCase
+from catalogue.expressions import Expression, Output, expression, literal
+from catalogue.recurrent_reference import weight_shapes
+from catalogue.steps import Gradient, OutputShape, SymbolicShape
+from properties.comparisons import Agrees, Comparison, Level, Plan
+from properties.recurrent_setting import Setting
+from properties.registry import declare
+
+__all__: list[str] = []
+
+_ARTICLE = "unexpected_mask_shapes.txt"
+_RNN_PAGE = "keras.io/api/layers/recurrent_layers/rnn"
+_GUIDE = "keras.io/guides/understanding_masking_and_padding"
+
+
+def _masked(case: Any) -> bool:
+    return bool(case.form.masked)
+
+
+def _free(case: Any) -> bool:
+    return bool(case.form.masked and case.form.free_content)
+
+
+def shape_of(output: Output) -> Expression:
+    """The shape of an output, as a tuple."""
+    return expression("np.shape(y)", y=output)
+
+
+# -- 1. Length ---------------------------------------------------------------------------
+
+
+@declare(family="recurrent", source=f"{_ARTICLE}, example 1; {_RNN_PAGE}, Output shape")
+def length(case: RecurrentCase) -> Plan:
+    """With `return_sequences` the output has exactly max_len steps, and without it none."""
+    setting = Setting(case)
+    call = setting.call("y")
+    expected = (setting.batch, setting.max_len, setting.units)
+    if not setting.has_sequence:
+        expected = (setting.batch, setting.units)
+    comparisons = [Agrees("output shape", shape_of(Output("y")), literal(expected))]
+    if setting.has_states:
+        comparisons += [
+            Agrees(f"state {place} shape", shape_of(state), literal((setting.batch, size)))
+            for place, (state, size) in enumerate(
+                zip(setting.states_of(call.name), setting.sizes, strict=True)
+            )
+        ]
+    return Plan(setting.plan_steps(), tuple(comparisons))
+
+
+@declare(
+    family="recurrent",
+    source=f"{_ARTICLE}, example 1; {_RNN_PAGE}, Output shape",
+    dear=True,
+)
+def symbolic_shape(case: RecurrentCase) -> Plan:
+    """A symbolic call and `compute_output_shape` give the shapes that a call really has."""
+    setting = Setting(case)
+    layer = setting.layer()
+    batch = setting.batch if case.spec.get("stateful") else None
+    steps = setting.max_len if case.spec.get("unroll") else None
+    setting.steps += [
+        SymbolicShape("symbolic", layer, (steps, case.features), batch),
+        OutputShape("computed", layer, (setting.batch, setting.max_len, case.features)),
+    ]
+
+    def shapes(batch: int | None, steps: int | None) -> list[tuple[int | None, ...]]:
+        first = (batch, steps, setting.units) if setting.has_sequence else (batch, setting.units)
+        sizes = setting.sizes if setting.has_states else ()
+        return [first, *((batch, size) for size in sizes)]
+
+    comparisons: list[Comparison] = []
+    for name, expected in (
+        ("symbolic", shapes(batch, steps)),
+        ("computed", shapes(setting.batch, setting.max_len)),
+    ):
+        comparisons += [
+            Agrees(f"{name} shape {place}", Output(name, place), literal(shape))
+            for place, shape in enumerate(expected)
+        ]
+    return Plan(setting.plan_steps(), tuple(comparisons))
+
+
+# -- 2. Held state -----------------------------------------------------------------------
+
+
+@declare(
+    family="recurrent",
+    source=f"{_ARTICLE}, opening ('ignore states computed over padded elements'); {_RNN_PAGE}",
+    applies=_masked,
+)
+def held_state(case: RecurrentCase) -> Plan:
+    """At a masked step the output repeats the last one (or is zero) and the states stay."""
+    setting = Setting(case)
+    setting.call("y")
+    empty = [row for row, length in enumerate(case.batch.lengths) if not length]
+    comparisons: list[Comparison] = []
+    if setting.has_sequence:
+        masked = expression("~mask", "masked", mask=setting.processed)
+        if case.spec.get("zero_output_for_mask"):
+            held = expression("np.zeros_like(y[masked])", y=Output("y"), masked=masked)
+        else:
+            # Zeros stand before the first step, whatever the initial states are.
+            before = expression(
+                "np.concatenate([np.zeros_like(y[:, :1]), y[:, :-1]], 1)", "before", y=Output("y")
+            )
+            held = expression("before[masked]", before=before, masked=masked)
+        comparisons.append(
+            Agrees("held output", expression("y[masked]", y=Output("y"), masked=masked), held)
+        )
+    elif empty:
+        rows = expression(f"y[{empty}]", y=Output("y"))
+        comparisons.append(
+            Agrees("output of a fully masked row", rows, expression("np.zeros_like(r)", r=rows))
+        )
+    if setting.has_states and empty:
+        comparisons += [
+            Agrees(
+                f"state {place} of a fully masked row",
+                expression(f"s[{empty}]", s=state),
+                expression(f"h[{empty}].astype({setting.compute_dtype!r})", h=initial),
+            )
+            for place, (state, initial) in enumerate(
+                zip(setting.states_of("y"), setting.states, strict=True)
+            )
+        ]
+    return Plan(setting.plan_steps(), tuple(comparisons))
+
+
+# -- 3. Compaction -----------------------------------------------------------------------
+
+
+@declare(
+    family="recurrent",
+    source=f"{_GUIDE}, Introduction; {_ARTICLE}, example 1",
+    applies=_masked,
+    share=2,
+)
+def compaction(case: RecurrentCase) -> Plan:
+    """Outputs at valid steps and final states equal the layer run on the valid steps alone."""
+    setting = Setting(case)
+    setting.call("y")
+    lengths = np.array(case.batch.lengths)
+    comparisons: list[Comparison] = []
+    unrolled = bool(case.spec.get("unroll"))
+    alone = setting.layer(open_shape=unrolled, hint="alone_layer") if unrolled else None
+    for length in sorted(set(case.batch.lengths) - {0}):
+        rows = [int(row) for row in np.flatnonzero(lengths == length)]
+        # A stateful layer wants its whole batch: other rows are filled with the same ones.
+        drawn = (
+            [int(r) for r in np.resize(rows, setting.batch)] if case.spec.get("stateful") else rows
+        )
+        name = f"alone{length}"
+        setting.call(
+            name,
+            layer=alone,
+            inputs=setting.compact_inputs(drawn, length),
+            states=[expression(f"h[{drawn}]", h=state) for state in setting.states]
+            if setting.given_states
+            else None,
+            masked="absent",
+            mode="eager" if unrolled else None,
+        )
+        valid = expression(f"mask[{rows}]", "valid", mask=setting.processed)
+        if setting.has_sequence:
+            left = expression(f"y[{rows}][valid]", y=Output("y"), valid=valid)
+            right = expression(
+                f"z[:{len(rows)}].reshape(-1, {setting.units})", z=Output(name)
+            )
+        else:
+            left = expression(f"y[{rows}]", y=Output("y"))
+            right = expression(f"z[:{len(rows)}]", z=Output(name))
+        comparisons.append(Agrees("output", left, right, setting.tolerance))
+        if setting.has_states:
+            comparisons += [
+                Agrees(
+                    f"state {place}",
+                    expression(f"s[{rows}]", s=one),
+                    expression(f"t[:{len(rows)}]", t=other),
+                    setting.tolerance,
+                )
+                for place, (one, other) in enumerate(
+                    zip(setting.states_of("y"), setting.states_of(name), strict=True)
+                )
+            ]
+    return Plan(setting.plan_steps(), tuple(comparisons))
+
+
+# -- 4. Isolation ------------------------------------------------------------------------
+
+
+@declare(
+    family="recurrent",
+    source=f"{_GUIDE}, Introduction ('should be skipped when processing the data')",
+    applies=_free,
+    choices=("other",),
+)
+def padding_content(case: RecurrentCase) -> Plan:
+    """What masked steps hold changes no output and no state, bitwise, NaN included."""
+    setting = Setting(case)
+    assert case.other is not None
+    one = setting.call("y")
+    other = setting.call("z", inputs=setting.holding(case.other, "other"))
+    return Plan(setting.plan_steps(), tuple(setting.all_agree(other, one)))
+
+
+@declare(
+    family="recurrent",
+    source=f"{_GUIDE}, Introduction; unexpected_mask_shapes.txt, closing ('gradient computations')",
+    applies=_free,
+    choices=("other",),
+    share=8,
+)
+def padding_gradient(case: RecurrentCase) -> Plan:
+    """Gradients of inputs are zero at masked steps, and those of weights do not see padding."""
+    setting = Setting(case)
+    assert case.other is not None
+    contents = {"y": case.batch.content, "z": case.other}
+    for name, content in contents.items():
+        call = setting.call(name, inputs=setting.holding(content, f"x_{name}"))
+        setting.steps[-1] = Gradient(f"d{name}", call)
+    masked = expression("~mask", "masked", mask=setting.mask)
+    comparisons: list[Comparison] = []
+    levels: dict[str, Level] = {}
+    for name, content in contents.items():
+        levels[name] = "must" if content in FINITE_CONTENTS else "should"
+        at = expression("d[masked]", d=Output(f"d{name}"), masked=masked)
+        zeros = expression("np.zeros_like(a)", a=at)
+        comparisons.append(Agrees("gradient at masked steps", at, zeros, None, levels[name]))
+    both: Level = "should" if "should" in levels.values() else "must"
+    one, other = (
+        expression("d[mask]", d=Output(name), mask=setting.mask) for name in ("dz", "dy")
+    )
+    comparisons.append(Agrees("gradient at valid steps", one, other, None, both))
+    comparisons += [
+        Agrees(
+            f"gradient of weight {place}",
+            Output("dz", 1 + place),
+            Output("dy", 1 + place),
+            None,
+            both,
+        )
+        for place in range(len(weight_shapes(case.spec, case.features)))
+    ]
+    return Plan(setting.plan_steps(), tuple(comparisons))
+
+
+@declare(
+    family="recurrent",
+    source="rows of a batch are samples of their own: " + _RNN_PAGE + ", Call arguments",
+    choices=("order",),
+)
+def row_order(case: RecurrentCase) -> Plan:
+    """The order of rows, and which neighbours a row has, changes nothing of its result."""
+    setting = Setting(case)
+    order = list(case.order)
+    setting.call("y")
+    source = setting.tokens if case.form.mask == "embedding" else setting.inputs
+    setting.call(
+        "z",
+        inputs=expression(f"x[{order}]", x=source),
+        mask=expression(f"mask[{order}]", mask=setting.mask),
+        states=[expression(f"h[{order}]", h=state) for state in setting.states]
+        if setting.given_states
+        else None,
+    )
+    names = ["output", *(f"state {place}" for place in range(len(setting.sizes)))]
+    outputs = 1 + (len(setting.sizes) if setting.has_states else 0)
+    return Plan(
+        setting.plan_steps(),
+        tuple(
+            Agrees(
+                name,
+                Output("z", place),
+                expression(f"y[{order}]", y=Output("y", place)),
+                setting.tolerance,
+            )
+            for place, name in enumerate(names[:outputs])
+        ),
+    )
+
+
+# -- 5. Extension ------------------------------------------------------------------------
+
+
+@declare(
+    family="recurrent",
+    source=f"{_GUIDE}, Padding sequence data",
+    applies=_free,
+    choices=("inserted",),
+)
+def extension(case: RecurrentCase) -> Plan:
+    """More padding, on either side or inside, changes nothing valid."""
+    setting = Setting(case)
+    setting.call("y")
+    longer = setting.max_len + len(case.inserted)
+    kept = [step for step in range(longer) if step not in case.inserted]
+    holes = literal(np.array([step in case.inserted for step in range(longer)]), "holes")
+    # Where a step goes: the inserted ones repeat any step, and are masked and overwritten.
+    source = np.searchsorted(kept, np.arange(longer)).clip(0, setting.max_len - 1).tolist()
+    content = setting.holding(case.batch.content)
+    fill = {"nan": "np.nan", "inf": "np.inf", "-inf": "-np.inf"}.get(case.batch.content, "7.0")
+    inputs = expression(
+        f"np.where(holes[None, :, None], np.array({fill}, x.dtype), x[:, {source}])",
+        "longer",
+        holes=holes,
+        x=content,
+    )
+    mask = expression(f"mask[:, {source}] & ~holes", "longer_mask", mask=setting.mask, holes=holes)
+    unrolled = bool(case.spec.get("unroll"))
+    layer = setting.layer(open_shape=True, hint="longer_layer") if unrolled else None
+    setting.call("z", layer=layer, inputs=inputs, mask=mask, mode="eager" if unrolled else None)
+    comparisons: list[Comparison] = []
+    if setting.has_sequence:
+        backwards = bool(case.spec.get("go_backwards"))
+        places = [longer - 1 - step for step in reversed(kept)] if backwards else kept
+        comparisons.append(
+            Agrees(
+                "output",
+                expression(f"z[:, {places}][valid]", z=Output("z"), valid=setting.processed),
+                expression("y[valid]", y=Output("y"), valid=setting.processed),
+                setting.tolerance,
+            )
+        )
+    else:
+        comparisons.append(Agrees("output", Output("z"), Output("y"), setting.tolerance))
+    if setting.has_states:
+        comparisons += [
+            Agrees(f"state {place}", one, other, setting.tolerance)
+            for place, (one, other) in enumerate(
+                zip(setting.states_of("z"), setting.states_of("y"), strict=True)
+            )
+        ]
+    return Plan(setting.plan_steps(), tuple(comparisons))
+
+
+# -- 6. Truth ----------------------------------------------------------------------------
+
+
+@declare(
+    family="recurrent",
+    source=f"{_RNN_PAGE} and the pages of the cells: the equations and the masking of one step",
+)
+def truth(case: RecurrentCase) -> Plan:
+    """Outputs and states equal the NumPy reference."""
+    setting = Setting(case)
+    setting.call("y")
+    exact, tolerance = setting.exact_reference()
+    names = ["output", *(f"state {place}" for place in range(len(setting.sizes)))]
+    comparisons = [
+        Agrees(name, Output("y", place), literal(value, "expected"), tolerance)
+        for place, (name, value) in enumerate(
+            zip(names, exact.outputs(case.spec), strict=False)
+        )
+    ]
+    return Plan(setting.plan_steps(), tuple(comparisons))

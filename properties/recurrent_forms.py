@@ -1,0 +1,256 @@
+"""That the documented ways to call a recurrent layer, and to ask it for more, agree."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from catalogue.cases import RecurrentCase
+from catalogue.expressions import Expression, Output, expression, literal
+from catalogue.steps import ResetState
+from properties.comparisons import Agrees, Comparison, Plan
+from properties.recurrent_setting import Setting
+from properties.registry import declare
+
+__all__: list[str] = []
+
+_GUIDE = "keras.io/guides/understanding_masking_and_padding"
+_RNN_PAGE = "keras.io/api/layers/recurrent_layers/rnn"
+_ARTICLE = "unexpected_mask_shapes.txt"
+
+
+def _travels(case: Any) -> bool:
+    return case.form.mask in ("travelling", "masking", "embedding")
+
+
+def _explicit(case: Any) -> bool:
+    return bool(case.form.mask == "explicit")
+
+
+def _stateful(case: Any) -> bool:
+    return bool(case.spec.get("stateful"))
+
+
+def _unrolled(case: Any) -> bool:
+    return bool(case.spec.get("unroll"))
+
+
+# -- 7. Precedence and delivery ----------------------------------------------------------
+
+
+@declare(
+    family="recurrent",
+    source=f"{_ARTICLE}, example 1 ('the provided mask overrides the internal computed mask')",
+    applies=_explicit,
+    choices=("travelling",),
+    share=4,
+)
+def mask_precedence(case: RecurrentCase) -> Plan:
+    """An explicit mask beats the one that travels with the tensor."""
+    setting = Setting(case)
+    other = literal(np.array([[s == "1" for s in row] for row in case.travelling]), "travelling")
+    one = setting.call("y")
+    two = setting.call("z", travelling=other)
+    return Plan(
+        setting.plan_steps(), tuple(setting.all_agree(two, one, tolerance=setting.tolerance))
+    )
+
+
+@declare(
+    family="recurrent",
+    source=f"{_GUIDE}, Mask propagation in the Functional API and Sequential API",
+    applies=_travels,
+    share=4,
+)
+def mask_delivery(case: RecurrentCase) -> Plan:
+    """Without an explicit mask the travelling one is used, whatever else the call is given."""
+    setting = Setting(case)
+    one = setting.call("y", masked="explicit", inputs=setting.inputs)
+    two = setting.call("z")
+    return Plan(
+        setting.plan_steps(), tuple(setting.all_agree(two, one, tolerance=setting.tolerance))
+    )
+
+
+# -- 8. Forms agree ----------------------------------------------------------------------
+
+
+@declare(
+    family="recurrent",
+    source=f"{_RNN_PAGE}, Arguments, return_state",
+    applies=lambda case: not case.spec.get("return_state"),
+    share=4,
+)
+def return_state_is_an_addition(case: RecurrentCase) -> Plan:
+    """Asking for states changes nothing of the output."""
+    setting = Setting(case)
+    setting.call("y")
+    setting.call("z", spec=case.spec.replace(return_state=True))
+    agree = Agrees("output", Output("z"), Output("y"), setting.tolerance)
+    return Plan(setting.plan_steps(), (agree,))
+
+
+@declare(
+    family="recurrent",
+    source=f"{_RNN_PAGE}, Arguments, return_sequences",
+    applies=lambda case: not case.spec.get("return_sequences"),
+    share=4,
+)
+def last_output_is_last_step(case: RecurrentCase) -> Plan:
+    """The last output is the last step of the sequence of outputs, and the states are the same."""
+    setting = Setting(case)
+    setting.call("y")
+    # zero_output_for_mask is for sequences only: the last output is a held one.
+    spec = case.spec.without("zero_output_for_mask").replace(return_sequences=True)
+    setting.call("z", spec=spec)
+    comparisons: list[Comparison] = [
+        Agrees("output", Output("y"), expression("z[:, -1]", z=Output("z")), setting.tolerance)
+    ]
+    if setting.has_states:
+        comparisons += [
+            Agrees(f"state {place}", one, other, setting.tolerance)
+            for place, (one, other) in enumerate(
+                zip(setting.states_of("y"), setting.states_of("z"), strict=True)
+            )
+        ]
+    return Plan(setting.plan_steps(), tuple(comparisons))
+
+
+@declare(
+    family="recurrent",
+    source=f"{_RNN_PAGE}, Arguments, unroll",
+    applies=_unrolled,
+    share=2,
+)
+def unrolled_equals_looped(case: RecurrentCase) -> Plan:
+    """An unrolled layer gives what the looped one gives."""
+    setting = Setting(case)
+    one = setting.call("y")
+    two = setting.call("z", spec=case.spec.without("unroll"))
+    return Plan(
+        setting.plan_steps(), tuple(setting.all_agree(one, two, tolerance=setting.tolerance))
+    )
+
+
+@declare(
+    family="recurrent",
+    source=f"{_RNN_PAGE}, Note on using statefulness in RNNs",
+    applies=lambda case: _stateful(case) and case.form.initial_state in ("absent", "none"),
+    choices=("chunks",),
+    share=2,
+)
+def stateful_chunks(case: RecurrentCase) -> Plan:
+    """A stateful layer fed a sequence in chunks ends where it ends when fed the whole."""
+    setting = Setting(case)
+    backwards = bool(case.spec.get("go_backwards"))
+    whole = setting.call("y", spec=case.spec.without("stateful"))
+    edges = np.cumsum([0, *case.chunks]).tolist()
+    places = list(zip(edges, edges[1:], strict=False))
+    source = setting.tokens if case.form.mask == "embedding" else setting.inputs
+    unrolled = bool(case.spec.get("unroll"))
+    layer = setting.layer(open_shape=unrolled, hint="stateful_layer")
+    names = []
+    # A layer that goes backwards starts at the end: it is fed the last chunk first.
+    for first, last in reversed(places) if backwards else places:
+        names.append(f"chunk{first}")
+        setting.call(
+            names[-1],
+            layer=layer,
+            inputs=expression(f"x[:, {first}:{last}]", x=source),
+            mask=expression(f"mask[:, {first}:{last}]", mask=setting.mask),
+            mode="eager" if unrolled else None,
+            going_on=True,
+        )
+    comparisons: list[Comparison] = []
+    if setting.has_sequence:
+        parts: dict[str, Expression | Output] = {name: Output(name) for name in names}
+        joined = expression(f"np.concatenate([{', '.join(names)}], 1)", "joined", **parts)
+        # What a masked step holds is each call's own affair; valid steps are not.
+        valid = setting.processed if case.form.masked else expression(
+            "np.ones_like(mask)", "valid", mask=setting.mask
+        )
+        comparisons.append(
+            Agrees(
+                "output",
+                expression("z[valid]", z=joined, valid=valid),
+                expression("y[valid]", y=Output("y"), valid=valid),
+                setting.tolerance,
+            )
+        )
+    if setting.has_states:
+        comparisons += [
+            Agrees(f"state {place}", one, other, setting.tolerance)
+            for place, (one, other) in enumerate(
+                zip(setting.states_of(names[-1]), setting.states_of(whole.name), strict=True)
+            )
+        ]
+    return Plan(setting.plan_steps(), tuple(comparisons))
+
+
+@declare(
+    family="recurrent",
+    source=f"{_RNN_PAGE}, Note on using statefulness in RNNs, reset_state",
+    applies=_stateful,
+)
+def reset_equals_fresh(case: RecurrentCase) -> Plan:
+    """After a reset a stateful layer gives what it gave when it was fresh."""
+    setting = Setting(case)
+    one = setting.call("y")
+    setting.call("between", going_on=True)
+    setting.steps.append(ResetState(setting.layer()))
+    two = setting.call("z", going_on=True)
+    return Plan(setting.plan_steps(), tuple(setting.all_agree(two, one)))
+
+
+@declare(
+    family="recurrent",
+    source=f"{_RNN_PAGE}, Call arguments: what a call is given is what it depends on",
+    applies=lambda case: not _stateful(case),
+    share=4,
+    dear=True,
+)
+def second_call(case: RecurrentCase) -> Plan:
+    """A second call, after one on other inputs without a mask, gives what the first gave."""
+    setting = Setting(case)
+    one = setting.call("y", mode="eager")
+    setting.call("between", inputs=setting.values, masked="absent", mode="eager")
+    two = setting.call("z", mode="eager")
+    return Plan(setting.plan_steps(), tuple(setting.all_agree(two, one)))
+
+
+@declare(
+    family="recurrent",
+    source=f"{_RNN_PAGE}, Call arguments and their defaults",
+    applies=lambda case: (
+        case.form.initial_state == "absent" and case.form.training is None and case.form.masked
+    ),
+    share=2,
+    dear=True,
+)
+def defaults_change_nothing(case: RecurrentCase) -> Plan:
+    """Passing the default of an argument of the call changes nothing."""
+    setting = Setting(case)
+    one = setting.call("y", mode="eager")
+    extra = {"training": False} if case.form.positional else {"training": False, "initial_state": None}
+    two = setting.call("z", mode="eager", **extra)
+    return Plan(setting.plan_steps(), tuple(setting.all_agree(two, one)))
+
+
+@declare(
+    family="recurrent",
+    source="keras.io/guides/writing_a_custom_training_loop_in_tensorflow: tf.function",
+    dear=True,
+)
+def eager_graph_agree(case: RecurrentCase) -> Plan:
+    """An eager call and a traced one give the same outputs and states.
+
+    Not bit by bit: a graph's optimizer fuses operations, which rounds otherwise (measured
+    on GRU from 17 rows on, and in float64).
+    """
+    setting = Setting(case)
+    one = setting.call("y", mode="eager")
+    two = setting.call("z", mode="graph")
+    return Plan(
+        setting.plan_steps(), tuple(setting.all_agree(two, one, tolerance=setting.tolerance))
+    )

@@ -1,0 +1,405 @@
+"""Runs a cell: pinned cases first, then every stratum, and describes what does not hold."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import dataclasses
+import time
+import zlib
+from typing import Any, Protocol
+
+import hypothesis
+import msgspec
+import numpy as np
+from hypothesis import HealthCheck, Phase, settings
+
+from catalogue.expressions import Expression, Output
+from catalogue.steps import Step
+from execution.running import Execution, Runner
+from execution.script import fails, script
+from properties.comparisons import Agrees, Comparison, Mismatch, mismatches
+from properties.families import FAMILIES, Stratum
+from properties.registry import PROPERTIES, Property
+
+__all__ = ["Cell", "CellRunner", "Ledger", "Profile", "cells", "pin_problem"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """A property, a layer and an execution: what is counted."""
+
+    property: str
+    layer: str
+    execution: Execution
+
+    def __str__(self) -> str:
+        return f"{self.layer}-{self.execution}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Profile:
+    """How hard a run tries.
+
+    `examples` for each stratum, Hypothesis' plainest one besides; `seed` of all that is
+    drawn; `rounds` through the strata, the sampled configurations new in each; `seconds`
+    after which a cell begins no further round.
+    """
+
+    name: str
+    examples: int
+    rounds: int = 1
+    seconds: float = 0.0
+
+
+class Ledger(Protocol):
+    """What a run asks of the ledger of known deviations."""
+
+    def excuse(
+        self, property: str, layer: str, comparison: str, kind: str, facts: frozenset[str]
+    ) -> Any:
+        """The entry that knows this deviation, or None."""
+
+    def pins(self, property: str, layer: str, mode: str) -> list[tuple[Any, Any]]:
+        """The entries, each with a pinned case, to be replayed in this cell."""
+
+
+def cells(
+    layers: set[str] | None = None,
+    properties: set[str] | None = None,
+    devices: tuple[str, ...] = ("cpu:0",),
+    mode: str | None = None,
+) -> list[Cell]:
+    """All cells, or those of the given names, layer by layer, so that a layer's share traces."""
+    found = []
+    for family in FAMILIES.values():
+        for layer in family.layers:
+            for device in devices:
+                for one in (mode,) if mode else family.modes:
+                    found += [
+                        Cell(property.name, layer, Execution(device, one))
+                        for property in PROPERTIES.values()
+                        if property.family == family.name
+                    ]
+    return [
+        cell
+        for cell in found
+        if (layers is None or cell.layer in layers)
+        and (properties is None or cell.property in properties)
+    ]
+
+
+class _NewDeviation(Exception):
+    """A comparison failed that the ledger does not excuse."""
+
+    def __init__(self, case: Any, mismatch: Mismatch) -> None:
+        super().__init__(mismatch.message)
+        self.case, self.mismatch = case, mismatch
+
+
+class CellRunner:
+    """Runs one cell on a runner and gathers what its entry in the record says."""
+
+    shrink_seconds = 20.0
+
+    def __init__(
+        self, cell: Cell, runner: Runner, ledger: Ledger, profile: Profile, seed: int
+    ) -> None:
+        self.cell, self.runner, self.ledger = cell, runner, ledger
+        self.profile, self.seed = profile, seed
+        self.property: Property = PROPERTIES[cell.property]
+        self.family = FAMILIES[self.property.family]
+        self.traits: collections.Counter[str] = collections.Counter()
+        self.excused: collections.Counter[str] = collections.Counter()
+        self.seen: dict[str, tuple[Any, Mismatch]] = {}
+        self.examples = self.batches = self.met = 0
+        self.checking = self.drawing = 0.0
+
+    # -- the whole cell ------------------------------------------------------------------
+
+    def run(self) -> dict[str, Any]:
+        """Run the cell and give its entry's fields, all plain values."""
+        started = time.perf_counter()
+        before = self._costs()
+        findings, fixed, reason, total = [], [], "", 0
+        outcome = "holds"
+        try:
+            fixed = self._replayed()
+            for round_ in range(self.profile.rounds):
+                strata = self._strata(round_)
+                total = max(total, len(strata))
+                finding = next(filter(None, (self._met(s, round_) for s in strata)), None)
+                if finding is not None:
+                    findings.append(finding)
+                    break
+                if round_ and time.perf_counter() - started > self.profile.seconds:
+                    break
+            outcome = self._outcome(findings, fixed)
+        except MemoryError as error:
+            outcome, reason = "broken", f"out of memory: {error}"
+        if outcome == "holds" and not self.examples:
+            outcome, reason = "broken", "no example could run"
+        return {
+            "property": self.cell.property,
+            "layer": self.cell.layer,
+            "device": self.cell.execution.device,
+            "mode": self.cell.execution.mode,
+            "level": self.property.level,
+            "statement": self.property.statement,
+            "source": self.property.source,
+            "outcome": outcome,
+            "reason": reason,
+            "findings": findings
+            or [self._described(case, found, id_) for id_, (case, found) in self.seen.items()],
+            "deviations": dict(sorted(self.excused.items())),
+            "fixed": fixed,
+            "examples": self.examples,
+            "batches": self.batches,
+            "configurations": self.met,
+            "configurations_total": total,
+            "traits": dict(sorted(self.traits.items())),
+            **self._spent(before, time.perf_counter() - started),
+        }
+
+    def _outcome(self, findings: list[dict[str, Any]], fixed: list[str]) -> str:
+        if findings:
+            return "blocked" if findings[0]["kind"] == "blocked" else "new"
+        if fixed:
+            return "fixed"
+        return "deviates" if self.excused else "holds"
+
+    def _costs(self) -> dict[str, tuple[int, float]]:
+        counters = self.runner.counters
+        return {name: (counters.counts[name], counters.seconds[name]) for name in counters.counts}
+
+    def _spent(self, before: dict[str, tuple[int, float]], total: float) -> dict[str, Any]:
+        counts, seconds = {}, {}
+        for name, (count, spent) in self._costs().items():
+            earlier = before.get(name, (0, 0.0))
+            if count > earlier[0]:
+                counts[name], seconds[name] = count - earlier[0], spent - earlier[1]
+        seconds["draw"], seconds["check"] = self.drawing, self.checking
+        seconds["total"] = total
+        return {"counts": counts, "seconds": {k: round(v, 4) for k, v in seconds.items()}}
+
+    # -- pinned cases --------------------------------------------------------------------
+
+    def _replayed(self) -> list[str]:
+        """Replay the pinned cases of the ledger; the ids of those that deviate no more."""
+        fixed = []
+        cell = self.cell
+        for deviation, pin in self.ledger.pins(
+            cell.property, cell.layer, cell.execution.mode
+        ):
+            case = msgspec.convert(pin.case, self.family.case_type)
+            found = [
+                mismatch
+                for mismatch in self._mismatches(case)
+                if pin.comparison in ("*", mismatch.comparison.name)
+                and mismatch.kind == deviation.kind
+            ]
+            if found:
+                self.excused[deviation.id] += 1
+                self.seen.setdefault(deviation.id, (case, found[0]))
+            elif deviation.id not in fixed:
+                fixed.append(deviation.id)
+        return fixed
+
+    # -- strata --------------------------------------------------------------------------
+
+    def _strata(self, round_: int) -> list[Stratum]:
+        execution = self.cell.execution
+        return self.family.strata(
+            self.property,
+            self.cell.layer,
+            self.runner.implementation.keras_major,
+            execution.mode,
+            self.seed + round_,
+        )
+
+    def _met(self, stratum: Stratum, round_: int) -> dict[str, Any] | None:
+        """Meet one stratum; the description of a new deviation, or None."""
+        deadline: list[float] = []
+        known: dict[Any, _NewDeviation] = {}
+
+        def body(examples: tuple[Any, ...]) -> None:
+            self.drawing += time.perf_counter() - self._asked
+            self.examples += 1
+            for case in examples:
+                if deadline and time.perf_counter() > deadline[0]:
+                    # Shrinking has had its time: only what is known already fails.
+                    failure = known.get(repr(case))
+                else:
+                    failure = self._failure(case)
+                if failure is not None:
+                    known[repr(case)] = failure
+                    if not deadline:
+                        deadline.append(time.perf_counter() + self.shrink_seconds)
+                    raise failure
+            self._asked = time.perf_counter()
+
+        # A name of its own gives the stratum its own sequence and its own database key.
+        name = f"{self.cell.property}[{self.cell}] {stratum.name} {round_}"
+        own = zlib.crc32(name.encode())
+        body.__name__ = body.__qualname__ = f"{self.cell.property}_{own:08x}"
+        test = settings(
+            max_examples=self.profile.examples + 1,
+            phases=(Phase.reuse, Phase.generate, Phase.shrink)
+            if self.profile.name == "nightly"
+            else (Phase.generate, Phase.shrink),
+            deadline=None,
+            report_multiple_bugs=False,
+            suppress_health_check=list(HealthCheck),
+            **({} if self.profile.name == "nightly" else {"database": None}),
+        )(hypothesis.seed(own ^ self.seed)(
+            hypothesis.given(stratum.examples)(body)
+        ))
+        self._asked = time.perf_counter()
+        try:
+            with contextlib.redirect_stdout(None):
+                test()
+        except _NewDeviation as found:
+            return self._explained(found)
+        self.met += 1
+        return None
+
+    def _failure(self, case: Any) -> _NewDeviation | None:
+        """The first comparison of a case that fails and that the ledger does not excuse."""
+        self.batches += 1
+        traits = self.family.traits(case)
+        self.traits.update(traits)
+        found = self._mismatches(case)
+        if not found:
+            return None
+        facts = self._facts(case)
+        for mismatch in found:
+            deviation = self.ledger.excuse(
+                self.cell.property, self.cell.layer, mismatch.comparison.name, mismatch.kind, facts
+            )
+            if deviation is None:
+                return _NewDeviation(case, mismatch)
+            self.excused[deviation.id] += 1
+            self.seen.setdefault(deviation.id, (case, mismatch))
+        return None
+
+    def _mismatches(self, case: Any) -> list[Mismatch]:
+        plan = self.property.function(case)
+        results = self.runner.run(plan.steps)
+        started = time.perf_counter()
+        try:
+            return list(mismatches(plan, results))
+        finally:
+            self.checking += time.perf_counter() - started
+
+    def _facts(self, case: Any) -> frozenset[str]:
+        execution = self.cell.execution
+        return self.family.facts(case, execution.device, execution.mode)
+
+    # -- what is found -------------------------------------------------------------------
+
+    def _explained(self, found: _NewDeviation) -> dict[str, Any]:
+        case, mismatch = self._simplest(found.case, found.mismatch)
+        return self._described(case, mismatch, None)
+
+    def _simplest(self, case: Any, mismatch: Mismatch) -> tuple[Any, Mismatch]:
+        """Make a failing case simpler, argument by argument, while the same comparison fails."""
+        until = time.perf_counter() + self.shrink_seconds
+        tried = {repr(case)}
+        progress = True
+        while progress:
+            progress = False
+            for simpler in self.family.simpler(case):
+                if repr(simpler) in tried or not self.property.applies(simpler):
+                    continue
+                if time.perf_counter() > until:
+                    return case, mismatch
+                tried.add(repr(simpler))
+                with contextlib.suppress(ValueError):  # a case that is none
+                    failure = self._failure(simpler)
+                    if failure is not None and _same(failure.mismatch, mismatch):
+                        case, mismatch, progress = simpler, failure.mismatch, True
+                        break
+        return case, mismatch
+
+    def _described(self, case: Any, mismatch: Mismatch, deviation: str | None) -> dict[str, Any]:
+        comparison = mismatch.comparison
+        plan = self.property.function(case)
+        text, failing = self._script(plan.steps, comparison, mismatch)
+        return {
+            "comparison": comparison.name,
+            "level": comparison.level,
+            "kind": mismatch.kind,
+            "message": mismatch.message,
+            "deviation": deviation,
+            "case": msgspec.to_builtins(case),
+            "case_text": repr(case),
+            "facts": sorted(self._facts(case)),
+            "left": _shown(mismatch.left),
+            "right": _shown(mismatch.right),
+            "difference": mismatch.difference,
+            "bound": mismatch.bound if isinstance(comparison, Agrees) else None,
+            "exception": mismatch.exception,
+            "script": text,
+            "script_fails": failing,
+        }
+
+    def _script(
+        self, steps: tuple[Step, ...], comparison: Comparison, mismatch: Mismatch
+    ) -> tuple[str, bool]:
+        """The script of a comparison, eager if that shows it, and whether it was seen to fail."""
+        module = self.runner.implementation.installed.name
+        ending, operands = _ending(comparison, mismatch)
+        text = ""
+        for mode in dict.fromkeys(("eager", self.cell.execution.mode)):
+            text = script(steps, ending, operands, module=module, mode=mode)
+            if fails(text):
+                return text, True
+        return text, False
+
+
+def _ending(
+    comparison: Comparison, mismatch: Mismatch
+) -> tuple[list[str], dict[str, Expression | Output]]:
+    """The lines of a script that state a comparison, and the arrays that they speak of."""
+    if not isinstance(comparison, Agrees):
+        operands: dict[str, Expression | Output] = {"y": Output(comparison.step)}
+        if mismatch.kind == "not refused":
+            expected = " or ".join(comparison.exceptions)
+            return [f"raise AssertionError('no {expected}, but shape ' + str({{y}}.shape))"], operands
+        return ["# the call above raises"], operands
+    sides = {"left": comparison.left, "right": comparison.right}
+    if mismatch.exception is not None:
+        return ["# the call above raises"], dict(sides)
+    if comparison.tolerance is None:
+        return ["np.testing.assert_array_equal({left}, {right})"], dict(sides)
+    return [
+        f"np.testing.assert_allclose({{left}}, {{right}}, rtol=0, atol={mismatch.bound or 0:.3g})"
+    ], dict(sides)
+
+
+def pin_problem(deviation: Any, pin: Any) -> str | None:
+    """Why a pinned case is none of its entry's, in half a sentence, or None."""
+    family = FAMILIES[PROPERTIES[pin.property].family]
+    try:
+        case = msgspec.convert(pin.case, family.case_type)
+    except (msgspec.ValidationError, ValueError) as error:
+        return f"a pinned case of {pin.property} is none: {error}"
+    if not deviation.region.covers(family.facts(case, "cpu:0", pin.mode)):
+        return f"matches nothing: its pinned case of {pin.property} lies outside its region"
+    if not PROPERTIES[pin.property].applies(case):
+        return f"a pinned case is one that {pin.property} says nothing about"
+    return None
+
+
+def _same(one: Mismatch, other: Mismatch) -> bool:
+    return (one.comparison.name, one.kind, one.exception) == (
+        other.comparison.name,
+        other.kind,
+        other.exception,
+    )
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return ""
+    return np.array2string(np.asarray(value), precision=6, threshold=60, separator=", ")

@@ -1,0 +1,1 @@
+"""What is drawn, from the catalogue: Hypothesis, and never TensorFlow."""

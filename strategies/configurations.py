@@ -1,0 +1,138 @@
+"""Configurations: which arguments and call forms meet, in full or in pairs."""
+
+from __future__ import annotations
+
+import collections
+import itertools
+import random
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from catalogue.cases import CallForm, MaskForm
+from catalogue.recurrent import FLAGS, RecurrentEntry, call_form
+from catalogue.specs import Argument, Spec
+
+__all__ = ["Configuration", "configurations", "covered_pairs", "spread"]
+
+_UNROLLED_LENGTHS = (3, 5, 1, 7)
+_STATEFUL_BATCHES = (3, 1, 5, 33)
+
+
+class Configuration(msgspec.Struct, frozen=True):
+    """All of a case but its ragged batch and the seed of its weights.
+
+    `batch` and `max_len` are given where the layer must know them beforehand: a stateful
+    layer its batch size, an unrolled one its number of steps.
+    """
+
+    spec: Spec
+    features: int
+    form: CallForm
+    dtype: str
+    policy: str
+    batch: int | None = None
+    max_len: int | None = None
+
+
+def spread(
+    fixed: Sequence[Mapping[str, Any]], domains: Mapping[str, Sequence[Any]], *, seed: int
+) -> list[dict[str, Any]]:
+    """Complete each of the `fixed` assignments so that pairs of values meet early.
+
+    Greedy: each row takes, domain by domain, the value that makes most pairs meet which have
+    not met yet. The first row has the first value of every domain, the documented defaults.
+    """
+    if not fixed:
+        raise ValueError("fixed=[] must hold at least one assignment")
+    rng = random.Random(seed)
+    names = list(domains)
+    free = [name for name in names if name not in fixed[0]]
+    met: set[tuple[str, int, str, int]] = set()
+    used: collections.Counter[tuple[str, int]] = collections.Counter()
+    assignments: list[dict[str, Any]] = []
+    for row, given in enumerate(fixed):
+        chosen = {name: list(domains[name]).index(value) for name, value in given.items()}
+        order = list(free)
+        if row:
+            rng.shuffle(order)
+        for column in order:
+
+            def gain(value: int, column: str = column) -> tuple[int, int, float]:
+                new = sum(_pair(column, value, c, v) not in met for c, v in chosen.items())
+                return new, -used[column, value], rng.random()
+
+            chosen[column] = 0 if not row else max(range(len(domains[column])), key=gain)
+        for (c1, v1), (c2, v2) in itertools.combinations(chosen.items(), 2):
+            met.add(_pair(c1, v1, c2, v2))
+        used.update(chosen.items())
+        assignments.append({name: domains[name][chosen[name]] for name in names})
+    return assignments
+
+
+def _pair(c1: str, v1: int, c2: str, v2: int) -> tuple[str, int, str, int]:
+    return (c1, v1, c2, v2) if c1 < c2 else (c2, v2, c1, v1)
+
+
+def covered_pairs(
+    assignments: Sequence[Mapping[str, Any]], domains: Mapping[str, Sequence[Any]]
+) -> tuple[int, int]:
+    """How many pairs of values of two domains meet in some assignment, and of how many."""
+    total = sum(
+        len(domains[first]) * len(domains[second])
+        for first, second in itertools.combinations(domains, 2)
+    )
+    met = {
+        (first, repr(row[first]), second, repr(row[second]))
+        for row in assignments
+        for first, second in itertools.combinations(domains, 2)
+    }
+    return len(met), total
+
+
+def configurations(
+    entry: RecurrentEntry,
+    *,
+    keras_major: int,
+    seed: int = 0,
+    keep: Callable[[MaskForm], bool] = lambda form: True,
+) -> list[Configuration]:
+    """The configurations of a layer: its flags crossed in full, all else spread over them.
+
+    `keep` says which forms of the mask a property speaks of; others give way to these, and
+    all else stays, so that properties share layers and traces. `seed` varies what meets
+    what. The plainest configuration comes first.
+    """
+    domains: dict[str, Sequence[Any]] = dict.fromkeys(FLAGS, (False, True))
+    domains |= entry.domains(keras_major)
+    kept = [form for form in domains["mask_form"] if keep(form[0])]
+    if not kept:
+        raise ValueError(f"no form in which a mask reaches {entry.name} is kept")
+    crossed = [
+        dict(zip(FLAGS, flags, strict=True))
+        for flags in itertools.product((False, True), repeat=len(FLAGS))
+    ]
+    found = []
+    for row, chosen in enumerate(spread(crossed, domains, seed=seed)):
+        if not keep(chosen["mask_form"][0]):
+            chosen["mask_form"] = kept[row % len(kept)]
+        layer: dict[str, Argument] = {name: True for name in FLAGS if chosen[name]}
+        cell = {
+            name: chosen[name]
+            for name, values in entry.paired.items()
+            if name == "units" or chosen[name] != values[0]
+        }
+        dtype, policy = chosen["dtypes"]
+        found.append(
+            Configuration(
+                entry.make(cell, layer),
+                chosen["features"],
+                call_form(chosen),
+                dtype,
+                policy,
+                _STATEFUL_BATCHES[row // 2 % 4] if layer.get("stateful") else None,
+                _UNROLLED_LENGTHS[row // 3 % 4] if layer.get("unroll") else None,
+            )
+        )
+    return found

@@ -1,0 +1,153 @@
+"""Ragged batches: lengths, masks, and what masked steps hold."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+from catalogue.cases import CONTENTS, FINITE_CONTENTS, Content, RaggedBatch
+
+__all__ = ["KINDS", "contents", "kinds_for", "mask_rows", "masks", "ragged_batches", "ragged_lengths"]
+
+# The members that every cell meets: each a way in which a batch is ragged.
+KINDS = (
+    "right",
+    "left",
+    "gaps",
+    "fully masked row",
+    "mixed",
+    "single row",
+    "coinciding",
+    "tall",
+    "all valid",
+    "long",
+    "single step",
+    "fully masked batch",
+)
+
+_MAX_BATCH, _MAX_LEN = 6, 9
+_EDGES = (17, 31, 32, 33, 63, 64, 65, 100, 127, 128, 129, 130)
+_SEEDS = st.integers(0, 2**16 - 1)
+_PADDINGS = ("right", "left", "gaps")
+
+
+def _positive(name: str, value: int) -> None:
+    if value < 1:
+        raise ValueError(f"{name}={value!r} must be at least 1")
+
+
+def ragged_lengths(*, batch: int, max_len: int, min_len: int = 0) -> st.SearchStrategy[list[int]]:
+    """Lengths of `batch` rows, each from `min_len` to `max_len`, both included.
+
+    Shrinks towards rows of `min_len` steps.
+    """
+    _positive("batch", batch)
+    _positive("max_len", max_len)
+    if not 0 <= min_len <= max_len:
+        raise ValueError(f"min_len={min_len!r} must lie between 0 and max_len={max_len!r}")
+    return st.lists(st.integers(min_len, max_len), min_size=batch, max_size=batch)
+
+
+def mask_rows(*, max_len: int, padding: str = "any", min_len: int = 0) -> st.SearchStrategy[str]:
+    """One row of a mask, such as `"110"`, of `max_len` steps with at least `min_len` valid ones.
+
+    `padding` is `right`, `left`, `gaps` (anywhere) or `any` of these. Shrinks towards right
+    padding and few valid steps.
+    """
+    _positive("max_len", max_len)
+    if padding == "any":
+        return st.one_of(
+            *(mask_rows(max_len=max_len, padding=each, min_len=min_len) for each in _PADDINGS)
+        )
+    lengths = st.integers(min_len, max_len)
+    if padding == "right":
+        return lengths.map(lambda length: "1" * length + "0" * (max_len - length))
+    if padding == "left":
+        return lengths.map(lambda length: "0" * (max_len - length) + "1" * length)
+    if padding == "gaps":
+        lowest = min(min_len, 1)  # one valid step anywhere; more than that is not asked for
+        return st.integers(lowest, 2**max_len - 1).map(lambda bits: f"{bits:0{max_len}b}"[::-1])
+    raise ValueError(f"padding={padding!r} must be any or one of {', '.join(_PADDINGS)}")
+
+
+def masks(
+    *, batch: int, max_len: int, padding: str = "any", min_len: int = 0
+) -> st.SearchStrategy[tuple[str, ...]]:
+    """Masks of `batch` rows of `max_len` steps; arguments as for `mask_rows`.
+
+    Tall masks repeat a few drawn rows: what is wrong with a tall batch is wrong with its
+    height. Shrinks as its rows do.
+    """
+    _positive("batch", batch)
+    rows = mask_rows(max_len=max_len, padding=padding, min_len=min_len)
+    if batch <= _MAX_BATCH:
+        return st.lists(rows, min_size=batch, max_size=batch).map(tuple)
+    few = st.lists(rows, min_size=2, max_size=_MAX_BATCH)
+    return few.map(lambda drawn: tuple(drawn[place % len(drawn)] for place in range(batch)))
+
+
+def contents(*, finite: bool = False) -> st.SearchStrategy[Content]:
+    """What masked steps hold: zeros up to the dtype's largest and, unless `finite`, inf and NaN.
+
+    Shrinks towards zeros.
+    """
+    return st.sampled_from(FINITE_CONTENTS if finite else CONTENTS)
+
+
+def kinds_for(*, batch: int | None, max_len: int | None) -> tuple[str, ...]:
+    """The members of `KINDS` that can be drawn where sizes are given beforehand."""
+    left_out: set[str] = set()
+    if batch is not None:
+        left_out |= {"single row", "tall", "coinciding"}
+    if max_len is not None:
+        left_out |= {"single step", "long", "coinciding"}
+    return tuple(kind for kind in KINDS if kind not in left_out)
+
+
+@st.composite
+def ragged_batches(
+    draw: st.DrawFn,
+    *,
+    kind: str = "mixed",
+    features: int = 1,
+    batch: int | None = None,
+    max_len: int | None = None,
+    contents: st.SearchStrategy[Content] = st.sampled_from(CONTENTS),
+) -> RaggedBatch:
+    """Ragged batches of one of `KINDS`, with the given sizes where they are given.
+
+    `coinciding` ones have as many rows as steps as features. Shrinks towards few rows, few
+    steps, right padding and zeros.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"kind={kind!r} must be one of {', '.join(KINDS)}")
+    batch, max_len = draw(_sizes(kind, features, batch, max_len))
+    padding = kind if kind in _PADDINGS else "any"
+    if kind == "all valid":
+        rows: tuple[str, ...] = ("1" * max_len,) * batch
+    elif kind == "fully masked batch":
+        rows = ("0" * max_len,) * batch
+    elif kind == "fully masked row":
+        row = draw(st.integers(0, batch - 1), label="masked row")
+        rows = draw(masks(batch=batch, max_len=max_len))
+        rows = (*rows[:row], "0" * max_len, *rows[row + 1 :])
+    elif kind == "single step":
+        rows = draw(masks(batch=batch, max_len=1, padding="right"))
+    else:
+        rows = draw(masks(batch=batch, max_len=max_len, padding=padding))
+    return RaggedBatch(rows, draw(contents, label="content"), draw(_SEEDS, label="seed"))
+
+
+@st.composite
+def _sizes(
+    draw: st.DrawFn, kind: str, features: int, batch: int | None, max_len: int | None
+) -> tuple[int, int]:
+    if kind == "coinciding" and batch is None and max_len is None:
+        size = features if features > 1 else draw(st.integers(2, 4))
+        return size, size
+    if batch is None:
+        rows = st.just(1) if kind == "single row" else st.integers(1, _MAX_BATCH)
+        batch = draw(st.sampled_from(_EDGES) if kind == "tall" else rows, label="batch")
+    if max_len is None:
+        steps = st.just(1) if kind == "single step" else st.integers(1, _MAX_LEN)
+        max_len = draw(st.sampled_from(_EDGES) if kind == "long" else steps, label="max_len")
+    return batch, max_len

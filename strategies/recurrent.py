@@ -1,0 +1,94 @@
+"""Cases of recurrent layers: a configuration, a ragged batch and what a property chooses."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+from catalogue.cases import Content, RecurrentCase
+from strategies.configurations import Configuration
+from strategies.ragged import contents as all_contents
+from strategies.ragged import kinds_for, masks, ragged_batches
+
+__all__ = ["recurrent_cases", "recurrent_examples"]
+
+_MADE_CONTENTS: tuple[Content, ...] = ("zeros", "ones", "large")
+_SEEDS = st.integers(0, 2**16 - 1)
+
+
+@st.composite
+def recurrent_cases(
+    draw: st.DrawFn,
+    *,
+    configuration: Configuration,
+    kind: str = "mixed",
+    choices: tuple[str, ...] = (),
+) -> RecurrentCase:
+    """Cases of one configuration, with a ragged batch of one kind.
+
+    `choices` names what is drawn besides: `other` (a second content), `order` (which row
+    comes where; rows may come twice or not at all), `inserted` (where padding goes in),
+    `chunks` (how the sequence is cut), `travelling` (a second mask). Shrinks towards small
+    batches and the seed 0.
+    """
+    unknown = set(choices) - {"other", "order", "inserted", "chunks", "travelling"}
+    if unknown:
+        raise ValueError(f"choices={choices!r} names {sorted(unknown)[0]!r}, which is not drawn")
+    form = configuration.form
+    if kind not in kinds_for(batch=configuration.batch, max_len=configuration.max_len):
+        kind = "mixed"
+    contents = all_contents() if form.free_content else st.sampled_from(_MADE_CONTENTS)
+    batch = draw(
+        ragged_batches(
+            kind=kind if form.masked else "all valid",
+            features=configuration.features,
+            batch=configuration.batch,
+            max_len=configuration.max_len,
+            contents=contents,
+        )
+    )
+    chosen: dict[str, object] = {}
+    if "other" in choices:
+        chosen["other"] = draw(
+            contents.filter(lambda other: other != batch.content), label="other content"
+        )
+    if "order" in choices:
+        rows = st.integers(0, batch.batch - 1)
+        fixed = configuration.batch is not None
+        most = batch.batch if fixed else min(batch.batch, 6)
+        order = st.permutations(range(batch.batch)) | st.lists(
+            rows, min_size=most if fixed else 1, max_size=most
+        )
+        chosen["order"] = tuple(draw(order, label="order"))
+    if "inserted" in choices:
+        few = draw(st.lists(st.integers(0, batch.max_len + 2), min_size=1, max_size=3, unique=True))
+        # Positions in the longer sequence: none may leave a hole at its end.
+        length = batch.max_len + len(few)
+        chosen["inserted"] = tuple(sorted({min(place, length - 1) for place in few}))
+    if "chunks" in choices:
+        cuts = draw(st.sets(st.integers(1, max(1, batch.max_len - 1)), max_size=3), label="cuts")
+        edges = [0, *sorted(cut for cut in cuts if cut < batch.max_len), batch.max_len]
+        chosen["chunks"] = tuple(b - a for a, b in zip(edges, edges[1:], strict=False))
+    if "travelling" in choices:
+        chosen["travelling"] = draw(masks(batch=batch.batch, max_len=batch.max_len))
+    return RecurrentCase(
+        spec=configuration.spec,
+        batch=batch,
+        features=configuration.features,
+        form=form,
+        weights=draw(_SEEDS, label="weights"),
+        dtype=configuration.dtype,
+        policy=configuration.policy,
+        **chosen,  # type: ignore[arg-type]
+    )
+
+
+def recurrent_examples(
+    *, configuration: Configuration, kinds: tuple[str, ...], choices: tuple[str, ...] = ()
+) -> st.SearchStrategy[tuple[RecurrentCase, ...]]:
+    """What is drawn once in a cell: a case of one configuration for each of `kinds`."""
+    return st.tuples(
+        *(
+            recurrent_cases(configuration=configuration, kind=kind, choices=choices)
+            for kind in kinds
+        )
+    )
