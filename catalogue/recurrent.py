@@ -146,7 +146,7 @@ LAYERS: dict[str, RecurrentEntry] = {
         RecurrentEntry(
             "RNN(stacked cells)",
             "layers/recurrent_layers/rnn",
-            _over("LSTMCell", "GRUCell", "SimpleRNNCell"),
+            _over("LSTMCell", "GRUCell"),
             _GRU,
         ),
     )

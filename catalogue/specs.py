@@ -47,7 +47,9 @@ class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, repr_omit_de
             if isinstance(value, Spec):
                 arguments[name] = value.with_policy(policy)
             elif isinstance(value, tuple):
-                arguments[name] = tuple(inner.with_policy(policy) for inner in value)
+                # Stacked cells by their own name: a list of cells takes no policy.
+                cells = tuple(inner.with_policy(policy) for inner in value)
+                arguments[name] = Spec("StackedRNNCells", {"cells": cells, "dtype": policy})
             else:
                 arguments[name] = value
         return Spec(self.layer, {**arguments, "dtype": policy})

@@ -18,6 +18,7 @@ TRAITS = (
     "gaps",
     "starts_masked",
     "ends_masked",
+    "last_step_masked",
     "fully_masked_row",
     "fully_masked_batch",
     "equal_lengths",
@@ -91,6 +92,7 @@ def traits(case: RecurrentCase) -> frozenset[str]:
         if holds:
             found.add(name)
 
+    note("last_step_masked", _last_step_masked(case))
     note("batch_equals_features", batch.batch == case.features > 1)
     note("max_len_equals_features", batch.max_len == case.features > 1)
     note("units_equal_features", units == case.features > 1)
@@ -137,6 +139,14 @@ def facts(case: RecurrentCase, *, device: str, mode: str) -> frozenset[str]:
     if case.other is not None:
         found.add(f"content={case.other}")
     return frozenset(found)
+
+
+def _last_step_masked(case: RecurrentCase) -> bool:
+    """Whether the step that is processed last is masked in some row, of the case or extended."""
+    place = 0 if case.spec.get("go_backwards") else -1
+    end = 0 if place == 0 else case.batch.max_len + len(case.inserted) - 1
+    masked = any(row[place] == "0" for row in case.batch.mask)
+    return case.form.masked and (masked or end in case.inserted)
 
 
 def _units(spec: Spec) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -163,9 +164,7 @@ class Runner:
             else:
                 results.outputs[step.name] = (self._multiply(step, results.outputs),)
         except Exception as error:  # whatever a documented call raises is a finding
-            message = (str(error).strip() or "no message").splitlines()
-            first = next((line for line in message if line.strip()), "")
-            results.failures[name] = Failure(name, type(error).__name__, first[:300])
+            results.failures[name] = Failure(name, type(error).__name__, _said(error))
 
     def _build(self, step: Build) -> _Built:
         key = (step.spec.key, step.input_shape)
@@ -351,6 +350,21 @@ class Runner:
         with self.counters.of("traced call"):
             product: np.ndarray = self._products[key](tf.constant(left), tf.constant(right)).numpy()
             return product
+
+
+def _said(error: Exception) -> str:
+    """The line of an exception's text that says what is wrong.
+
+    Keras puts the name of the layer before it and the call's arguments behind, TensorFlow a
+    traceback before it.
+    """
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).split("Arguments received by")[0]
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if lines and lines[0].startswith("Exception encountered when calling"):
+        lines = lines[1:] or lines
+    if not lines:
+        return "no message"
+    return (lines[-1] if lines[0].startswith("in user code") else lines[0])[:300]
 
 
 # -- what a step is made of ------------------------------------------------------------------

@@ -44,7 +44,7 @@ def _unrolled(case: Any) -> bool:
     source=f"{_ARTICLE}, example 1 ('the provided mask overrides the internal computed mask')",
     applies=_explicit,
     choices=("travelling",),
-    share=4,
+    share=8,
 )
 def mask_precedence(case: RecurrentCase) -> Plan:
     """An explicit mask beats the one that travels with the tensor."""
@@ -61,7 +61,7 @@ def mask_precedence(case: RecurrentCase) -> Plan:
     family="recurrent",
     source=f"{_GUIDE}, Mask propagation in the Functional API and Sequential API",
     applies=_travels,
-    share=4,
+    share=8,
 )
 def mask_delivery(case: RecurrentCase) -> Plan:
     """Without an explicit mask the travelling one is used, whatever else the call is given."""
@@ -121,7 +121,7 @@ def last_output_is_last_step(case: RecurrentCase) -> Plan:
     family="recurrent",
     source=f"{_RNN_PAGE}, Arguments, unroll",
     applies=_unrolled,
-    share=2,
+    share=4,
 )
 def unrolled_equals_looped(case: RecurrentCase) -> Plan:
     """An unrolled layer gives what the looped one gives."""
@@ -240,6 +240,7 @@ def defaults_change_nothing(case: RecurrentCase) -> Plan:
 @declare(
     family="recurrent",
     source="keras.io/guides/writing_a_custom_training_loop_in_tensorflow: tf.function",
+    share=2,
     dear=True,
 )
 def eager_graph_agree(case: RecurrentCase) -> Plan:

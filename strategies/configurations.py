@@ -16,7 +16,7 @@ from catalogue.specs import Argument, Spec
 
 __all__ = ["Configuration", "configurations", "covered_pairs", "spread"]
 
-_UNROLLED_LENGTHS = (3, 5, 1, 7)
+_UNROLLED_LENGTHS = (3, 2, 4, 1)
 _STATEFUL_BATCHES = (3, 1, 5, 33)
 
 
@@ -116,7 +116,9 @@ def configurations(
     found = []
     for row, chosen in enumerate(spread(crossed, domains, seed=seed)):
         if not keep(chosen["mask_form"][0]):
-            chosen["mask_form"] = kept[row % len(kept)]
+            # Explicit ones first, so that properties which drop other forms meet the same.
+            given = [form for form in kept if form[0] == "explicit"] or kept
+            chosen["mask_form"] = given[row % len(given)]
         layer: dict[str, Argument] = {name: True for name in FLAGS if chosen[name]}
         cell = {
             name: chosen[name]

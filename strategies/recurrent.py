@@ -60,10 +60,9 @@ def recurrent_cases(
         )
         chosen["order"] = tuple(draw(order, label="order"))
     if "inserted" in choices:
-        few = draw(st.lists(st.integers(0, batch.max_len + 2), min_size=1, max_size=3, unique=True))
-        # Positions in the longer sequence: none may leave a hole at its end.
-        length = batch.max_len + len(few)
-        chosen["inserted"] = tuple(sorted({min(place, length - 1) for place in few}))
+        gaps = draw(st.lists(st.integers(0, batch.max_len), min_size=1, max_size=3), label="gaps")
+        # Each goes into a gap between steps; its position counts those before it.
+        chosen["inserted"] = tuple(gap + before for before, gap in enumerate(sorted(gaps)))
     if "chunks" in choices:
         cuts = draw(st.sets(st.integers(1, max(1, batch.max_len - 1)), max_size=3), label="cuts")
         edges = [0, *sorted(cut for cut in cuts if cut < batch.max_len), batch.max_len]
