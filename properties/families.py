@@ -24,7 +24,7 @@ from strategies.recurrent import recurrent_examples
 
 __all__ = ["FAMILIES", "Family", "Stratum"]
 
-_BATCHES = 3  # ragged batches for each configuration that is drawn
+_BATCHES = 4  # ragged batches for each configuration that is drawn
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +75,8 @@ def _recurrent_strata(
     start = rng.randrange(12)
     for place, configuration in enumerate(found):
         kinds = kinds_for(batch=configuration.batch, max_len=configuration.max_len)
+        if property.dear:  # long sequences take a second each, eagerly
+            kinds = tuple(kind for kind in kinds if kind != "long")
         count = 1 if property.dear else _BATCHES
         chosen = tuple(kinds[(start + place + 5 * n) % len(kinds)] for n in range(count))
         strata.append(

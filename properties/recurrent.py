@@ -296,6 +296,7 @@ def row_order(case: RecurrentCase) -> Plan:
     source=f"{_GUIDE}, Padding sequence data",
     applies=_free,
     choices=("inserted",),
+    share=2,
 )
 def extension(case: RecurrentCase) -> Plan:
     """More padding, on either side or inside, changes nothing valid."""

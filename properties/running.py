@@ -103,10 +103,18 @@ class CellRunner:
     shrink_seconds = 20.0
 
     def __init__(
-        self, cell: Cell, runner: Runner, ledger: Ledger, profile: Profile, seed: int
+        self,
+        cell: Cell,
+        runner: Runner,
+        ledger: Ledger,
+        profile: Profile,
+        seed: int,
+        *,
+        explain: bool = True,
     ) -> None:
         self.cell, self.runner, self.ledger = cell, runner, ledger
         self.profile, self.seed = profile, seed
+        self.explain = explain  # make what is found simpler, and write its script
         self.property: Property = PROPERTIES[cell.property]
         self.family = FAMILIES[self.property.family]
         self.traits: collections.Counter[str] = collections.Counter()
@@ -244,9 +252,7 @@ class CellRunner:
         body.__name__ = body.__qualname__ = f"{self.cell.property}_{own:08x}"
         test = settings(
             max_examples=self.profile.examples + 1,
-            phases=(Phase.reuse, Phase.generate, Phase.shrink)
-            if self.profile.name == "nightly"
-            else (Phase.generate, Phase.shrink),
+            phases=self._phases(),
             deadline=None,
             report_multiple_bugs=False,
             suppress_health_check=list(HealthCheck),
@@ -262,6 +268,10 @@ class CellRunner:
             return self._explained(found)
         self.met += 1
         return None
+
+    def _phases(self) -> list[Phase]:
+        phases = [Phase.reuse] if self.profile.name == "nightly" else []
+        return [*phases, Phase.generate, *([Phase.shrink] if self.explain else [])]
 
     def _failure(self, case: Any) -> _NewDeviation | None:
         """The first comparison of a case that fails and that the ledger does not excuse."""
@@ -298,7 +308,9 @@ class CellRunner:
     # -- what is found -------------------------------------------------------------------
 
     def _explained(self, found: _NewDeviation) -> dict[str, Any]:
-        case, mismatch = self._simplest(found.case, found.mismatch)
+        case, mismatch = found.case, found.mismatch
+        if self.explain:
+            case, mismatch = self._simplest(case, mismatch)
         return self._described(case, mismatch, None)
 
     def _simplest(self, case: Any, mismatch: Mismatch) -> tuple[Any, Mismatch]:
@@ -324,7 +336,9 @@ class CellRunner:
     def _described(self, case: Any, mismatch: Mismatch, deviation: str | None) -> dict[str, Any]:
         comparison = mismatch.comparison
         plan = self.property.function(case)
-        text, failing = self._script(plan.steps, comparison, mismatch)
+        text, failing = "", None
+        if self.explain:
+            text, failing = self._script(plan.steps, comparison, mismatch)
         return {
             "comparison": comparison.name,
             "level": comparison.level,

@@ -123,7 +123,7 @@ def configurations(
         cell = {
             name: chosen[name]
             for name, values in entry.paired.items()
-            if name == "units" or chosen[name] != values[0]
+            if name in ("units", "cells") or chosen[name] != values[0]
         }
         dtype, policy = chosen["dtypes"]
         found.append(
