@@ -117,13 +117,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Collect the selected cells, layer by layer, in the same order everywhere."""
     if "cell" in metafunc.fixturenames:
         run = metafunc.config.stash[_RUN]
+        assert run is not None  # cells are collected only where there is one
         metafunc.parametrize("cell", run.cells, ids=[run.name(cell) for cell in run.cells])
 
 
 @pytest.fixture(scope="session")
 def laboratory(pytestconfig: pytest.Config) -> Iterator[Any]:
     """The implementation under test and its runners, imported when the first cell wants them."""
-    yield _Laboratory(pytestconfig.stash[_RUN])
+    run = pytestconfig.stash[_RUN]
+    assert run is not None  # only cells want a laboratory
+    yield _Laboratory(run)
 
 
 def _collects_cells(config: pytest.Config) -> bool:

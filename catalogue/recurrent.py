@@ -132,7 +132,9 @@ _CELL_ARGUMENTS = {"SimpleRNNCell": _SIMPLE, "LSTMCell": _GATED, "GRUCell": _GRU
 LAYERS: dict[str, RecurrentEntry] = {
     entry.name: entry
     for entry in (
-        RecurrentEntry("SimpleRNN", "layers/recurrent_layers/simple_rnn", _layer("SimpleRNN"), _SIMPLE),
+        RecurrentEntry(
+            "SimpleRNN", "layers/recurrent_layers/simple_rnn", _layer("SimpleRNN"), _SIMPLE
+        ),
         RecurrentEntry("LSTM", "layers/recurrent_layers/lstm", _layer("LSTM"), _GATED),
         RecurrentEntry("GRU", "layers/recurrent_layers/gru", _layer("GRU"), _GRU),
         RecurrentEntry(

@@ -72,9 +72,10 @@ def weight_shapes(spec: Spec, features: int) -> list[tuple[int, ...]]:
 
 
 def nest_states(spec: Spec, flat: Sequence[Any]) -> list[Any]:
-    """Flat states as `initial_state` takes them: `[h]`, `[h, c]`, stacked `[[h, c], [h]]`.
+    """Flat states as `initial_state` takes them: `[h]`, `[h, c]`, stacked `[[h, c], h]`.
 
-    Keras 2 and 3 take the same nesting. Raises ValueError for a wrong number of states.
+    Stacked ones are nested as the cells' own `state_size` is, in Keras 2 and 3 alike.
+    Raises ValueError for a wrong number of states.
     """
     cells = _cells(spec)
     wanted = sum(cell.states for cell in cells)
@@ -82,10 +83,12 @@ def nest_states(spec: Spec, flat: Sequence[Any]) -> list[Any]:
         raise ValueError(f"{spec.layer} has {wanted} states, flat has {len(flat)}")
     rest = iter(flat)
     nested = [[next(rest) for _ in range(cell.states)] for cell in cells]
-    return nested if _stacked(spec) is not None else nested[0]
+    if _stacked(spec) is None:
+        return nested[0]
+    return [states if len(states) > 1 else states[0] for states in nested]
 
 
-def reference(  # noqa: PLR0913
+def reference(
     spec: Spec,
     weights: Sequence[np.ndarray],
     inputs: np.ndarray,

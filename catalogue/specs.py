@@ -8,7 +8,7 @@ import msgspec
 
 __all__ = ["Argument", "Spec"]
 
-Argument = Union[None, bool, int, float, str, "Spec", tuple["Spec", ...]]  # noqa: UP007 (recursive)
+Argument = Union[None, bool, int, float, str, "Spec", tuple["Spec", ...]]
 
 
 class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, repr_omit_defaults=True):

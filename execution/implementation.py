@@ -119,7 +119,7 @@ class Implementation:
 
 
 def _travelling_class(keras: Any, tensorflow: Any) -> Any:
-    class Travelling(keras.layers.Layer):  # type: ignore[misc, name-defined]
+    class Travelling(keras.layers.Layer):  # type: ignore[misc]
         def call(self, inputs: Any) -> Any:
             return tensorflow.identity(inputs[0])
 

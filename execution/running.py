@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import collections
-import contextlib
 import dataclasses
 import re
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -26,73 +23,20 @@ from catalogue.steps import (
     Step,
     SymbolicShape,
     Through,
-    operand_leaves,
+)
+from execution.anatomy import (
+    layers_of,
+    leaves_of,
+    outputs_of,
+    pattern_of,
+    roles_of,
+    structure_of,
+    value_of,
 )
 from execution.implementation import Implementation
+from execution.results import MODES, Counters, Execution, Failure, Results
 
-__all__ = [
-    "MODES",
-    "Counters",
-    "Execution",
-    "Failure",
-    "Results",
-    "Runner",
-    "layers_of",
-    "leaf_patterns",
-    "outputs_of",
-]
-
-MODES = ("eager", "graph", "xla")
-
-
-@dataclasses.dataclass(frozen=True)
-class Execution:
-    """Where and how steps run: a device such as `cpu:0` and one of `MODES`."""
-
-    device: str = "cpu:0"
-    mode: str = "graph"
-
-    def __str__(self) -> str:
-        return f"{self.device}-{self.mode}"
-
-
-@dataclasses.dataclass(frozen=True)
-class Failure:
-    """A step that raised: the exception's class, its first line, and the step's name."""
-
-    step: str
-    exception: str
-    message: str
-
-
-@dataclasses.dataclass
-class Results:
-    """What steps handed back, by name, and the failures of those that raised."""
-
-    outputs: dict[str, tuple[Any, ...]]
-    failures: dict[str, Failure]
-
-    def failure_of(self, name: str) -> Failure | None:
-        """The failure that keeps the result called `name` from being there."""
-        return self.failures.get(name)
-
-
-@dataclasses.dataclass
-class Counters:
-    """What running cost: how often, and for how many seconds."""
-
-    counts: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
-    seconds: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
-
-    @contextlib.contextmanager
-    def of(self, what: str) -> Iterator[None]:
-        """Count one `what` and the time that the body takes."""
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.counts[what] += 1
-            self.seconds[what] += time.perf_counter() - start  # type: ignore[assignment]
+__all__ = ["MODES", "Counters", "Execution", "Failure", "Results", "Runner"]
 
 
 @dataclasses.dataclass
@@ -198,7 +142,7 @@ class Runner:
     # -- calls ---------------------------------------------------------------------------
 
     def _call(self, step: Call, scope: Mapping[str, _Built], results: Results) -> None:
-        values = [_value(leaf, results.outputs) for leaf in _leaves(step)]
+        values = [value_of(leaf, results.outputs) for leaf in leaves_of(step)]
         mode = step.mode or self.execution.mode
         if mode == "eager":
             with self.counters.of("eager call"):
@@ -218,13 +162,11 @@ class Runner:
         results.outputs[f"{step.name}.mask"] = tuple(next(rest) if p else None for p in presence)
 
     def _gradient(self, step: Gradient, scope: Mapping[str, _Built], results: Results) -> None:
-        values = [_value(leaf, results.outputs) for leaf in _leaves(step.call)]
+        values = [value_of(leaf, results.outputs) for leaf in leaves_of(step.call)]
         mode = step.call.mode or self.execution.mode
         if mode == "eager":
             with self.counters.of("eager gradient"):
-                gradients = self._differentiate(
-                    step.call, scope, [self._tensor(v) for v in values]
-                )
+                gradients = self._differentiate(step.call, scope, [self._tensor(v) for v in values])
         else:
             traced = self._traced(step.call, scope, values, mode, gradient=True)
             with self.counters.of("traced gradient"):
@@ -280,11 +222,16 @@ class Runner:
         built = scope[step.layer]
         static = mode == "xla"
         signature = tuple(
-            (value.dtype.name, tuple(value.shape) if static else _pattern(value, within, built.build.input_shape))
-            for value, within in zip(values, _roles(step), strict=True)
+            (
+                value.dtype.name,
+                tuple(value.shape)
+                if static
+                else pattern_of(value, within, built.build.input_shape),
+            )
+            for value, within in zip(values, roles_of(step), strict=True)
         )
         makers = tuple(id(scope[name]) for name in layers_of(step))
-        key = (_structure(step), makers, signature, mode, gradient)
+        key = (structure_of(step), makers, signature, mode, gradient)
         traced = built.traces.get(key)
         if traced is None:
             with self.counters.of("trace"):
@@ -339,7 +286,7 @@ class Runner:
         if key not in self._products:
             with self.counters.of("trace"):
                 function = tf.function(
-                    lambda a, b: multiply(a, b),
+                    lambda a, b: multiply(a, b),  # noqa: PLW0108 (autograph wants a function)
                     input_signature=[
                         tf.TensorSpec(shape, value.dtype)
                         for shape, value in zip(shapes, (left, right), strict=True)
@@ -350,127 +297,6 @@ class Runner:
         with self.counters.of("traced call"):
             product: np.ndarray = self._products[key](tf.constant(left), tf.constant(right)).numpy()
             return product
-
-
-def _said(error: Exception) -> str:
-    """The line of an exception's text that says what is wrong.
-
-    Keras puts the name of the layer before it and the call's arguments behind, TensorFlow a
-    traceback before it.
-    """
-    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).split("Arguments received by")[0]
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    if lines and lines[0].startswith("Exception encountered when calling"):
-        lines = lines[1:] or lines
-    if not lines:
-        return "no message"
-    return (lines[-1] if lines[0].startswith("in user code") else lines[0])[:300]
-
-
-# -- what a step is made of ------------------------------------------------------------------
-
-
-def layers_of(step: Step) -> list[str]:
-    """The names of the layers that a step needs."""
-    if isinstance(step, Gradient):
-        step = step.call
-    if isinstance(step, Call):
-        makers = [name for operand in _operands(step) for name in _through(operand)]
-        return [step.layer, *makers]
-    if isinstance(step, OutputShape | SymbolicShape | ResetState):
-        return [step.layer]
-    return []
-
-
-def _through(operand: Operand) -> Iterator[str]:
-    if isinstance(operand, Through):
-        yield operand.layer
-        for inner in operand.operands:
-            yield from _through(inner)
-    elif isinstance(operand, list):
-        for inner in operand:
-            yield from _through(inner)
-
-
-def _operands(step: Call) -> list[Operand]:
-    return [*step.args, *step.kwargs.values()]
-
-
-def _leaves(step: Call) -> list[Expression | Output]:
-    return [leaf for operand in _operands(step) for leaf in operand_leaves(operand)]
-
-
-def _roles(step: Call) -> list[bool]:
-    """For each leaf whether it has the inputs' time axis: tensors in lists are states."""
-    return [
-        not isinstance(operand, list)
-        for operand in _operands(step)
-        for _ in operand_leaves(operand)
-    ]
-
-
-def outputs_of(step: Step) -> list[Output]:
-    """The outputs of earlier steps that a step needs."""
-    if isinstance(step, Gradient):
-        step = step.call
-    leaves: list[Any] = []
-    if isinstance(step, Call):
-        leaves = list(_leaves(step))
-    elif isinstance(step, Multiply):
-        leaves = [step.left, step.right]
-    found: list[Output] = []
-    for leaf in leaves:
-        found += [leaf] if isinstance(leaf, Output) else leaf.outputs()
-    return found
-
-
-def _value(leaf: Expression | Output, outputs: Mapping[str, Any]) -> np.ndarray:
-    if isinstance(leaf, Output):
-        return np.asarray(outputs[leaf.step][leaf.index])
-    return np.asarray(leaf.value(outputs))
-
-
-def leaf_patterns(
-    step: Call, builds: Mapping[str, Build]
-) -> tuple[list[Expression | Output], list[tuple[int | None, ...]]]:
-    """The arrays of a call and the shapes that its trace is made for, None where unknown."""
-    shape = builds[step.layer].input_shape
-    patterns = [
-        _pattern(np.asarray(leaf.value()), timed, shape)
-        if isinstance(leaf, Expression) and not any(True for _ in leaf.outputs())
-        else ()
-        for leaf, timed in zip(_leaves(step), _roles(step), strict=True)
-    ]
-    return _leaves(step), patterns
-
-
-def _pattern(
-    value: np.ndarray, timed: bool, input_shape: tuple[int | None, ...]
-) -> tuple[int | None, ...]:
-    """The shape that a trace is made for: unknown where the layer was built for unknown sizes."""
-    shape: list[int | None] = list(value.shape)
-    for axis in range(min(len(shape), 2 if timed else 1)):
-        if input_shape[axis] is None:
-            shape[axis] = None
-    return tuple(shape)
-
-
-def _structure(step: Call) -> Any:
-    """The call without its arrays: what a trace depends on besides their dtypes and shapes."""
-
-    def shape_of(operand: Operand) -> Any:
-        if isinstance(operand, Expression | Output):
-            return "*"
-        if isinstance(operand, Through):
-            return (operand.layer, *(shape_of(inner) for inner in operand.operands))
-        if isinstance(operand, list):
-            return ("list", *(shape_of(inner) for inner in operand))
-        return repr(operand)
-
-    return (
-        tuple(map(shape_of, step.args)),
-        tuple((name, shape_of(operand)) for name, operand in sorted(step.kwargs.items())),
-    )
 
 
 # -- where Keras 2 and 3 say the same thing in two ways --------------------------------------
@@ -506,3 +332,19 @@ def _flat_shapes(shape: Any) -> list[tuple[int | None, ...]]:
     if all(size is None or isinstance(size, int | np.integer) for size in shape):
         return [tuple(shape)]
     return [flat for inner in shape for flat in _flat_shapes(inner)]
+
+
+def _said(error: Exception) -> str:
+    """The line of an exception's text that says what is wrong.
+
+    Keras puts the name of the layer before it and the call's arguments behind, TensorFlow a
+    traceback before it.
+    """
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+    text = re.split(r"(Call a|A)rguments received by", text)[0]
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [line for line in lines if not line.startswith("Exception encountered when")] or lines
+    if not lines:
+        return "no message"
+    raised = [line for line in lines if re.match(r"\w+(Error|Exception): ", line)]
+    return (raised[-1].split(": ", 1)[1] if raised else lines[0])[:300]

@@ -23,19 +23,19 @@ from catalogue.steps import (
     SymbolicShape,
     Through,
 )
-from execution.running import layers_of, leaf_patterns, outputs_of
+from execution.anatomy import layers_of, leaf_patterns, outputs_of
 
 __all__ = ["fails", "script"]
 
 _SMALL = 12  # values that are written out
 
-_TRAVELLING = '''\
+_TRAVELLING = """\
 class Travelling(keras.layers.Layer):  # a layer that says itself what its mask is
     def call(self, inputs):
         return tf.identity(inputs[0])
 
     def compute_mask(self, inputs, mask=None):
-        return inputs[1]'''
+        return inputs[1]"""
 
 
 def script(
@@ -153,9 +153,7 @@ class _Printer:
             self._gradient(step)
         elif isinstance(step, ResetState):
             reset = f"{step.layer}.reset_state"
-            self.lines.append(
-                f"{reset}() if hasattr({step.layer}, 'reset_state') else {reset}s()"
-            )
+            self.lines.append(f"{reset}() if hasattr({step.layer}, 'reset_state') else {reset}s()")
         elif isinstance(step, OutputShape):
             self._taken.add(step.name)
             call = f"{step.layer}.compute_output_shape({step.input_shape})"

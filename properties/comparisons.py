@@ -10,7 +10,7 @@ import numpy as np
 
 from catalogue.expressions import Expression, Output
 from catalogue.steps import Step
-from execution.running import Failure, Results
+from execution.results import Failure, Results
 
 __all__ = [
     "Agrees",
@@ -208,7 +208,7 @@ def _equal(left: np.ndarray, right: np.ndarray) -> Any:
     if left.dtype.kind in "biufc" and right.dtype.kind in "biufc":
         return (left == right) | (np.isnan(left) & np.isnan(right))
     # bfloat16 and whatever else NumPy does not know by itself, and plain objects (shapes).
-    if left.dtype == object or right.dtype == object:
+    if object in (left.dtype, right.dtype):
         return np.asarray(left == right)
     return _equal(left.astype(np.float32), right.astype(np.float32))
 
@@ -217,7 +217,7 @@ def _described(
     comparison: Comparison, kind: str, left: Any, right: Any, where: Any, bound: float
 ) -> Mismatch:
     difference = None
-    if left.dtype != object and left.dtype != bool:
+    if left.dtype.kind in "iufc":
         with np.errstate(invalid="ignore", over="ignore"):
             apart = np.abs(left.astype(float) - right.astype(float))[where]
         difference = float("nan") if np.isnan(apart).any() else float(apart.max())

@@ -106,7 +106,9 @@ def _thinned(found: list[Any], share: int, seed: int) -> list[Any]:
         return found
     rng = random.Random(seed)
     wanted = max(1, len(found) // share)
-    pool, kept, met = list(found), [], set()
+    pool = list(found)
+    kept: list[Any] = []
+    met: set[Any] = set()
     rng.shuffle(pool)
     while pool and len(kept) < wanted:
         best = max(pool, key=lambda configuration: len(_flag_pairs(configuration) - met))

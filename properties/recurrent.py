@@ -42,9 +42,8 @@ def length(case: RecurrentCase) -> Plan:
     """With `return_sequences` the output has exactly max_len steps, and without it none."""
     setting = Setting(case)
     call = setting.call("y")
-    expected = (setting.batch, setting.max_len, setting.units)
-    if not setting.has_sequence:
-        expected = (setting.batch, setting.units)
+    steps = (setting.max_len,) if setting.has_sequence else ()
+    expected = (setting.batch, *steps, setting.units)
     comparisons = [Agrees("output shape", shape_of(Output("y")), literal(expected))]
     if setting.has_states:
         comparisons += [
@@ -126,7 +125,7 @@ def held_state(case: RecurrentCase) -> Plan:
             Agrees(
                 f"state {place} of a fully masked row",
                 expression(f"s[{empty}]", s=state),
-                expression(f"h[{empty}].astype({setting.compute_dtype!r})", h=initial),
+                expression(f"h[{empty}]", h=initial),
             )
             for place, (state, initial) in enumerate(
                 zip(setting.states_of("y"), setting.states, strict=True)
@@ -172,9 +171,7 @@ def compaction(case: RecurrentCase) -> Plan:
         valid = expression(f"mask[{rows}]", "valid", mask=setting.processed)
         if setting.has_sequence:
             left = expression(f"y[{rows}][valid]", y=Output("y"), valid=valid)
-            right = expression(
-                f"z[:{len(rows)}].reshape(-1, {setting.units})", z=Output(name)
-            )
+            right = expression(f"z[:{len(rows)}].reshape(-1, {setting.units})", z=Output(name))
         else:
             left = expression(f"y[{rows}]", y=Output("y"))
             right = expression(f"z[:{len(rows)}]", z=Output(name))
@@ -236,9 +233,7 @@ def padding_gradient(case: RecurrentCase) -> Plan:
         zeros = expression("np.zeros_like(a)", a=at)
         comparisons.append(Agrees("gradient at masked steps", at, zeros, None, levels[name]))
     both: Level = "should" if "should" in levels.values() else "must"
-    one, other = (
-        expression("d[mask]", d=Output(name), mask=setting.mask) for name in ("dz", "dy")
-    )
+    one, other = (expression("d[mask]", d=Output(name), mask=setting.mask) for name in ("dz", "dy"))
     comparisons.append(Agrees("gradient at valid steps", one, other, None, both))
     comparisons += [
         Agrees(
@@ -358,8 +353,6 @@ def truth(case: RecurrentCase) -> Plan:
     names = ["output", *(f"state {place}" for place in range(len(setting.sizes)))]
     comparisons = [
         Agrees(name, Output("y", place), literal(value, "expected"), tolerance)
-        for place, (name, value) in enumerate(
-            zip(names, exact.outputs(case.spec), strict=False)
-        )
+        for place, (name, value) in enumerate(zip(names, exact.outputs(case.spec), strict=False))
     ]
     return Plan(setting.plan_steps(), tuple(comparisons))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -146,7 +147,7 @@ def stateful_chunks(case: RecurrentCase) -> Plan:
     backwards = bool(case.spec.get("go_backwards"))
     whole = setting.call("y", spec=case.spec.without("stateful"))
     edges = np.cumsum([0, *case.chunks]).tolist()
-    places = list(zip(edges, edges[1:], strict=False))
+    places = list(itertools.pairwise(edges))
     source = setting.tokens if case.form.mask == "embedding" else setting.inputs
     unrolled = bool(case.spec.get("unroll"))
     layer = setting.layer(open_shape=unrolled, hint="stateful_layer")
@@ -167,8 +168,10 @@ def stateful_chunks(case: RecurrentCase) -> Plan:
         parts: dict[str, Expression | Output] = {name: Output(name) for name in names}
         joined = expression(f"np.concatenate([{', '.join(names)}], 1)", "joined", **parts)
         # What a masked step holds is each call's own affair; valid steps are not.
-        valid = setting.processed if case.form.masked else expression(
-            "np.ones_like(mask)", "valid", mask=setting.mask
+        valid = (
+            setting.processed
+            if case.form.masked
+            else expression("np.ones_like(mask)", "valid", mask=setting.mask)
         )
         comparisons.append(
             Agrees(
@@ -232,7 +235,9 @@ def defaults_change_nothing(case: RecurrentCase) -> Plan:
     """Passing the default of an argument of the call changes nothing."""
     setting = Setting(case)
     one = setting.call("y", mode="eager")
-    extra = {"training": False} if case.form.positional else {"training": False, "initial_state": None}
+    extra = (
+        {"training": False} if case.form.positional else {"training": False, "initial_state": None}
+    )
     two = setting.call("z", mode="eager", **extra)
     return Plan(setting.plan_steps(), tuple(setting.all_agree(two, one)))
 

@@ -119,7 +119,10 @@ class Setting:
 
     @functools.cached_property
     def states(self) -> list[Expression]:
-        """Initial states, as the case gives them: drawn, or zeros where it gives none."""
+        """Initial states, as the case gives them: drawn, or zeros where it gives none.
+
+        In the dtype that the layer computes in: only inputs are documented to be cast.
+        """
         if not self.given_states:
             dtype = self.compute_dtype
             return [
@@ -129,7 +132,7 @@ class Setting:
         return [
             expression(
                 f"np.random.default_rng({self.case.batch.seed + 3 + place})"
-                f".uniform(-1, 1, {(self.batch, size)}).astype({self.case.dtype!r})",
+                f".uniform(-1, 1, {(self.batch, size)}).astype({self.compute_dtype!r})",
                 f"state{place}",
             )
             for place, size in enumerate(self.sizes)
@@ -215,8 +218,9 @@ class Setting:
         """A call by the case's form, with what is given here in place of the case's own.
 
         A stateful layer starts afresh, but where the call is `going_on` with the states of
-        the last one. `masked` is another way for the mask to reach the layer. `travelling` is a mask that
-        travels with the tensor besides an explicit one. `extra` arguments are added.
+        the last one. `masked` is another way for the mask to reach the layer. `travelling`
+        is a mask that travels with the tensor besides an explicit one. `extra` arguments
+        are added.
         """
         form, spec = self.case.form, spec or self.case.spec
         layer = layer or self.layer(spec)

@@ -58,7 +58,16 @@ def declare(
         if not statement.endswith("."):
             raise ValueError(f"property {function.__name__!r} states no sentence: {statement!r}")
         PROPERTIES[function.__name__] = Property(
-            function.__name__, family, level, source, statement, function, applies, choices, share, dear
+            function.__name__,
+            family,
+            level,
+            source,
+            statement,
+            function,
+            applies,
+            choices,
+            share,
+            dear,
         )
         return function
 

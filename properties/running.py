@@ -11,14 +11,12 @@ from typing import Any, Protocol
 
 import hypothesis
 import msgspec
-import numpy as np
 from hypothesis import HealthCheck, Phase, settings
+from hypothesis.database import DirectoryBasedExampleDatabase
 
-from catalogue.expressions import Expression, Output
-from catalogue.steps import Step
 from execution.running import Execution, Runner
-from execution.script import fails, script
-from properties.comparisons import Agrees, Comparison, Mismatch, mismatches
+from properties.comparisons import Mismatch, mismatches
+from properties.explaining import described
 from properties.families import FAMILIES, Stratum
 from properties.registry import PROPERTIES, Property
 
@@ -121,7 +119,7 @@ class CellRunner:
         self.excused: collections.Counter[str] = collections.Counter()
         self.seen: dict[str, tuple[Any, Mismatch]] = {}
         self.examples = self.batches = self.met = 0
-        self.checking = self.drawing = 0.0
+        self.checking = self.drawing = self._asked = 0.0
 
     # -- the whole cell ------------------------------------------------------------------
 
@@ -196,10 +194,8 @@ class CellRunner:
         """Replay the pinned cases of the ledger; the ids of those that deviate no more."""
         fixed = []
         cell = self.cell
-        for deviation, pin in self.ledger.pins(
-            cell.property, cell.layer, cell.execution.mode
-        ):
-            case = msgspec.convert(pin.case, self.family.case_type)
+        for deviation, pin in self.ledger.pins(cell.property, cell.layer, cell.execution.mode):
+            case: Any = msgspec.convert(pin.case, self.family.case_type)
             found = [
                 mismatch
                 for mismatch in self._mismatches(case)
@@ -256,10 +252,8 @@ class CellRunner:
             deadline=None,
             report_multiple_bugs=False,
             suppress_health_check=list(HealthCheck),
-            **({} if self.profile.name == "nightly" else {"database": None}),
-        )(hypothesis.seed(own ^ self.seed)(
-            hypothesis.given(stratum.examples)(body)
-        ))
+            database=_database() if self.profile.name == "nightly" else None,
+        )(hypothesis.seed(own ^ self.seed)(hypothesis.given(stratum.examples)(body)))
         self._asked = time.perf_counter()
         try:
             with contextlib.redirect_stdout(None):
@@ -305,13 +299,26 @@ class CellRunner:
         execution = self.cell.execution
         return self.family.facts(case, execution.device, execution.mode)
 
-    # -- what is found -------------------------------------------------------------------
-
     def _explained(self, found: _NewDeviation) -> dict[str, Any]:
         case, mismatch = found.case, found.mismatch
         if self.explain:
             case, mismatch = self._simplest(case, mismatch)
         return self._described(case, mismatch, None)
+
+    def _described(self, case: Any, mismatch: Mismatch, deviation: str | None) -> dict[str, Any]:
+        finding = described(
+            self.property.function(case),
+            mismatch,
+            self.runner.implementation.installed.name,
+            modes=("eager", self.cell.execution.mode) if self.explain else (),
+        )
+        return {
+            **finding,
+            "deviation": deviation,
+            "case": msgspec.to_builtins(case),
+            "case_text": repr(case),
+            "facts": sorted(self._facts(case)),
+        }
 
     def _simplest(self, case: Any, mismatch: Mismatch) -> tuple[Any, Mismatch]:
         """Make a failing case simpler, argument by argument, while the same comparison fails."""
@@ -333,69 +340,12 @@ class CellRunner:
                         break
         return case, mismatch
 
-    def _described(self, case: Any, mismatch: Mismatch, deviation: str | None) -> dict[str, Any]:
-        comparison = mismatch.comparison
-        plan = self.property.function(case)
-        text, failing = "", None
-        if self.explain:
-            text, failing = self._script(plan.steps, comparison, mismatch)
-        return {
-            "comparison": comparison.name,
-            "level": comparison.level,
-            "kind": mismatch.kind,
-            "message": mismatch.message,
-            "deviation": deviation,
-            "case": msgspec.to_builtins(case),
-            "case_text": repr(case),
-            "facts": sorted(self._facts(case)),
-            "left": _shown(mismatch.left),
-            "right": _shown(mismatch.right),
-            "difference": mismatch.difference,
-            "bound": mismatch.bound if isinstance(comparison, Agrees) else None,
-            "exception": mismatch.exception,
-            "script": text,
-            "script_fails": failing,
-        }
-
-    def _script(
-        self, steps: tuple[Step, ...], comparison: Comparison, mismatch: Mismatch
-    ) -> tuple[str, bool]:
-        """The script of a comparison, eager if that shows it, and whether it was seen to fail."""
-        module = self.runner.implementation.installed.name
-        ending, operands = _ending(comparison, mismatch)
-        text = ""
-        for mode in dict.fromkeys(("eager", self.cell.execution.mode)):
-            text = script(steps, ending, operands, module=module, mode=mode)
-            if fails(text):
-                return text, True
-        return text, False
-
-
-def _ending(
-    comparison: Comparison, mismatch: Mismatch
-) -> tuple[list[str], dict[str, Expression | Output]]:
-    """The lines of a script that state a comparison, and the arrays that they speak of."""
-    if not isinstance(comparison, Agrees):
-        operands: dict[str, Expression | Output] = {"y": Output(comparison.step)}
-        if mismatch.kind == "not refused":
-            expected = " or ".join(comparison.exceptions)
-            return [f"raise AssertionError('no {expected}, but shape ' + str({{y}}.shape))"], operands
-        return ["# the call above raises"], operands
-    sides = {"left": comparison.left, "right": comparison.right}
-    if mismatch.exception is not None:
-        return ["# the call above raises"], dict(sides)
-    if comparison.tolerance is None:
-        return ["np.testing.assert_array_equal({left}, {right})"], dict(sides)
-    return [
-        f"np.testing.assert_allclose({{left}}, {{right}}, rtol=0, atol={mismatch.bound or 0:.3g})"
-    ], dict(sides)
-
 
 def pin_problem(deviation: Any, pin: Any) -> str | None:
     """Why a pinned case is none of its entry's, in half a sentence, or None."""
     family = FAMILIES[PROPERTIES[pin.property].family]
     try:
-        case = msgspec.convert(pin.case, family.case_type)
+        case: Any = msgspec.convert(pin.case, family.case_type)
     except (msgspec.ValidationError, ValueError) as error:
         return f"a pinned case of {pin.property} is none: {error}"
     if not deviation.region.covers(family.facts(case, "cpu:0", pin.mode)):
@@ -405,15 +355,14 @@ def pin_problem(deviation: Any, pin: Any) -> str | None:
     return None
 
 
+def _database() -> Any:
+    # Named, for with the variable CI set Hypothesis keeps no examples by itself.
+    return DirectoryBasedExampleDatabase(".hypothesis/examples")
+
+
 def _same(one: Mismatch, other: Mismatch) -> bool:
     return (one.comparison.name, one.kind, one.exception) == (
         other.comparison.name,
         other.kind,
         other.exception,
     )
-
-
-def _shown(value: Any) -> str:
-    if value is None:
-        return ""
-    return np.array2string(np.asarray(value), precision=6, threshold=60, separator=", ")

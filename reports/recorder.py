@@ -73,7 +73,7 @@ class Recorder:
     is the record, once the session has finished.
     """
 
-    def __init__(  # noqa: PLR0913 (all by keyword)
+    def __init__(
         self,
         *,
         environment: Environment,

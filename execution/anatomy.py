@@ -1,0 +1,139 @@
+"""What a step is made of: its layers, its arrays, and what a trace of it depends on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from catalogue.expressions import Expression, Output
+from catalogue.steps import (
+    Build,
+    Call,
+    Gradient,
+    Multiply,
+    Operand,
+    OutputShape,
+    ResetState,
+    Step,
+    SymbolicShape,
+    Through,
+    operand_leaves,
+)
+
+__all__ = [
+    "layers_of",
+    "leaf_patterns",
+    "leaves_of",
+    "outputs_of",
+    "pattern_of",
+    "roles_of",
+    "structure_of",
+    "value_of",
+]
+
+
+def layers_of(step: Step) -> list[str]:
+    """The names of the layers that a step needs."""
+    if isinstance(step, Gradient):
+        step = step.call
+    if isinstance(step, Call):
+        makers = [name for operand in _operands(step) for name in _through(operand)]
+        return [step.layer, *makers]
+    if isinstance(step, OutputShape | SymbolicShape | ResetState):
+        return [step.layer]
+    return []
+
+
+def _through(operand: Operand) -> Iterator[str]:
+    if isinstance(operand, Through):
+        yield operand.layer
+        for inner in operand.operands:
+            yield from _through(inner)
+    elif isinstance(operand, list):
+        for inner in operand:
+            yield from _through(inner)
+
+
+def _operands(step: Call) -> list[Operand]:
+    return [*step.args, *step.kwargs.values()]
+
+
+def leaves_of(step: Call) -> list[Expression | Output]:
+    """The arrays and outputs that a call is given, from left to right."""
+    return [leaf for operand in _operands(step) for leaf in operand_leaves(operand)]
+
+
+def roles_of(step: Call) -> list[bool]:
+    """For each leaf whether it has the inputs' time axis: tensors in lists are states."""
+    return [
+        not isinstance(operand, list)
+        for operand in _operands(step)
+        for _ in operand_leaves(operand)
+    ]
+
+
+def outputs_of(step: Step) -> list[Output]:
+    """The outputs of earlier steps that a step needs."""
+    if isinstance(step, Gradient):
+        step = step.call
+    leaves: list[Any] = []
+    if isinstance(step, Call):
+        leaves = list(leaves_of(step))
+    elif isinstance(step, Multiply):
+        leaves = [step.left, step.right]
+    found: list[Output] = []
+    for leaf in leaves:
+        found += [leaf] if isinstance(leaf, Output) else leaf.outputs()
+    return found
+
+
+def value_of(leaf: Expression | Output, outputs: Mapping[str, Any]) -> np.ndarray:
+    """The array that a leaf stands for, given the outputs of the steps before."""
+    if isinstance(leaf, Output):
+        return np.asarray(outputs[leaf.step][leaf.index])
+    return np.asarray(leaf.value(outputs))
+
+
+def leaf_patterns(
+    step: Call, builds: Mapping[str, Build]
+) -> tuple[list[Expression | Output], list[tuple[int | None, ...]]]:
+    """The arrays of a call and the shapes that its trace is made for, None where unknown."""
+    shape = builds[step.layer].input_shape
+    patterns = [
+        pattern_of(np.asarray(leaf.value()), timed, shape)
+        if isinstance(leaf, Expression) and not any(True for _ in leaf.outputs())
+        else ()
+        for leaf, timed in zip(leaves_of(step), roles_of(step), strict=True)
+    ]
+    return leaves_of(step), patterns
+
+
+def pattern_of(
+    value: np.ndarray, timed: bool, input_shape: tuple[int | None, ...]
+) -> tuple[int | None, ...]:
+    """The shape that a trace is made for: unknown where the layer was built for unknown sizes."""
+    shape: list[int | None] = list(value.shape)
+    for axis in range(min(len(shape), 2 if timed else 1)):
+        if input_shape[axis] is None:
+            shape[axis] = None
+    return tuple(shape)
+
+
+def structure_of(step: Call) -> Any:
+    """The call without its arrays: what a trace depends on besides their dtypes and shapes."""
+
+    def shape_of(operand: Operand) -> Any:
+        if isinstance(operand, Expression | Output):
+            return "*"
+        if isinstance(operand, Through):
+            return (operand.layer, *(shape_of(inner) for inner in operand.operands))
+        if isinstance(operand, list):
+            return ("list", *(shape_of(inner) for inner in operand))
+        return repr(operand)
+
+    return (
+        tuple(map(shape_of, step.args)),
+        tuple((name, shape_of(operand)) for name, operand in sorted(step.kwargs.items())),
+    )

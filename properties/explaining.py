@@ -1,0 +1,71 @@
+"""Describes a comparison that does not hold: its two sides as text, and a script that shows it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from catalogue.expressions import Expression, Output
+from execution.script import fails, script
+from properties.comparisons import Agrees, Comparison, Mismatch, Plan, Raises
+
+__all__ = ["described", "ending"]
+
+
+def described(
+    plan: Plan, mismatch: Mismatch, module: str, *, modes: tuple[str, ...]
+) -> dict[str, Any]:
+    """What a finding says of a mismatch, as plain values.
+
+    Its script is written for the first of `modes` in which running it fails, else for the
+    last; without modes there is none. `module` is the implementation's name.
+    """
+    comparison = mismatch.comparison
+    text, failing = "", None
+    lines, operands = ending(comparison, mismatch)
+    for mode in dict.fromkeys(modes):
+        text = script(plan.steps, lines, operands, module=module, mode=mode)
+        failing = fails(text)
+        if failing:
+            break
+    return {
+        "comparison": comparison.name,
+        "level": comparison.level,
+        "kind": mismatch.kind,
+        "message": mismatch.message,
+        "left": _shown(mismatch.left),
+        "right": _shown(mismatch.right),
+        "difference": mismatch.difference,
+        "bound": mismatch.bound if isinstance(comparison, Agrees) else None,
+        "exception": mismatch.exception,
+        "script": text,
+        "script_fails": failing,
+    }
+
+
+def ending(
+    comparison: Comparison, mismatch: Mismatch
+) -> tuple[list[str], dict[str, Expression | Output]]:
+    """The lines of a script that state a comparison, and the arrays that they speak of."""
+    if not isinstance(comparison, Agrees):
+        operands: dict[str, Expression | Output] = {"y": Output(comparison.step)}
+        if isinstance(comparison, Raises) and mismatch.kind == "not refused":
+            expected = " or ".join(comparison.exceptions)
+            return [
+                f"raise AssertionError('no {expected}, but shape ' + str({{y}}.shape))"
+            ], operands
+        return ["# the call above raises"], operands
+    sides = {"left": comparison.left, "right": comparison.right}
+    if mismatch.exception is not None:
+        return ["# the call above raises"], dict(sides)
+    if comparison.tolerance is None:
+        return ["np.testing.assert_array_equal({left}, {right})"], dict(sides)
+    bound = f"{mismatch.bound or 0:.3g}"
+    return [f"np.testing.assert_allclose({{left}}, {{right}}, rtol=0, atol={bound})"], dict(sides)
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return ""
+    return np.array2string(np.asarray(value), precision=6, threshold=60, separator=", ")
