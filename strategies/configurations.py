@@ -78,10 +78,13 @@ def _pair(c1: str, v1: int, c2: str, v2: int) -> tuple[str, int, str, int]:
 def covered_pairs(
     assignments: Sequence[Mapping[str, Any]], domains: Mapping[str, Sequence[Any]]
 ) -> tuple[int, int]:
-    """How many pairs of values of two domains meet in some assignment, and of how many."""
+    """How many pairs of values of two domains meet in some assignment, and of how many.
+
+    A value that stands in a domain several times, to be drawn more often, counts once.
+    """
+    sizes = {name: len(set(map(repr, values))) for name, values in domains.items()}
     total = sum(
-        len(domains[first]) * len(domains[second])
-        for first, second in itertools.combinations(domains, 2)
+        sizes[first] * sizes[second] for first, second in itertools.combinations(domains, 2)
     )
     met = {
         (first, repr(row[first]), second, repr(row[second]))

@@ -6,7 +6,15 @@ from hypothesis import strategies as st
 
 from catalogue.cases import CONTENTS, FINITE_CONTENTS, Content, RaggedBatch
 
-__all__ = ["KINDS", "contents", "kinds_for", "mask_rows", "masks", "ragged_batches", "ragged_lengths"]
+__all__ = [
+    "KINDS",
+    "contents",
+    "kinds_for",
+    "mask_rows",
+    "masks",
+    "ragged_batches",
+    "ragged_lengths",
+]
 
 # The members that every cell meets: each a way in which a batch is ragged.
 KINDS = (
@@ -35,6 +43,11 @@ def _positive(name: str, value: int) -> None:
         raise ValueError(f"{name}={value!r} must be at least 1")
 
 
+def _between(name: str, value: int, max_len: int) -> None:
+    if not 0 <= value <= max_len:
+        raise ValueError(f"{name}={value!r} must lie between 0 and max_len={max_len!r}")
+
+
 def ragged_lengths(*, batch: int, max_len: int, min_len: int = 0) -> st.SearchStrategy[list[int]]:
     """Lengths of `batch` rows, each from `min_len` to `max_len`, both included.
 
@@ -42,8 +55,7 @@ def ragged_lengths(*, batch: int, max_len: int, min_len: int = 0) -> st.SearchSt
     """
     _positive("batch", batch)
     _positive("max_len", max_len)
-    if not 0 <= min_len <= max_len:
-        raise ValueError(f"min_len={min_len!r} must lie between 0 and max_len={max_len!r}")
+    _between("min_len", min_len, max_len)
     return st.lists(st.integers(min_len, max_len), min_size=batch, max_size=batch)
 
 
@@ -54,6 +66,7 @@ def mask_rows(*, max_len: int, padding: str = "any", min_len: int = 0) -> st.Sea
     padding and few valid steps.
     """
     _positive("max_len", max_len)
+    _between("min_len", min_len, max_len)
     if padding == "any":
         return st.one_of(
             *(mask_rows(max_len=max_len, padding=each, min_len=min_len) for each in _PADDINGS)
@@ -64,8 +77,8 @@ def mask_rows(*, max_len: int, padding: str = "any", min_len: int = 0) -> st.Sea
     if padding == "left":
         return lengths.map(lambda length: "0" * (max_len - length) + "1" * length)
     if padding == "gaps":
-        lowest = min(min_len, 1)  # one valid step anywhere; more than that is not asked for
-        return st.integers(lowest, 2**max_len - 1).map(lambda bits: f"{bits:0{max_len}b}"[::-1])
+        steps = st.text("01", min_size=max_len, max_size=max_len)
+        return steps.map(lambda row: row.replace("0", "1", max(0, min_len - row.count("1"))))
     raise ValueError(f"padding={padding!r} must be any or one of {', '.join(_PADDINGS)}")
 
 
@@ -120,6 +133,11 @@ def ragged_batches(
     """
     if kind not in KINDS:
         raise ValueError(f"kind={kind!r} must be one of {', '.join(KINDS)}")
+    for name, size in (("features", features), ("batch", batch), ("max_len", max_len)):
+        if size is not None:
+            _positive(name, size)
+    if kind not in kinds_for(batch=batch, max_len=max_len):
+        raise ValueError(f"kind={kind!r} cannot be drawn with {batch=} and {max_len=}")
     batch, max_len = draw(_sizes(kind, features, batch, max_len))
     padding = kind if kind in _PADDINGS else "any"
     if kind == "all valid":
