@@ -158,6 +158,7 @@ class _Run:
         self.profile = profiles[_chosen("profile", option.profile, profiles)]
         if option.seconds and option.profile != "nightly":
             raise pytest.UsageError(f"--seconds {option.seconds} is for --profile nightly only")
+        _chosen("implementation", option.implementation, ("keras", "tf_keras"))
         try:
             self.found: Installed = installed(option.implementation)
         except ImplementationMissing as missing:
@@ -166,7 +167,7 @@ class _Run:
         for name, known in (("layer", layers), ("property", list(PROPERTIES))):
             for value in getattr(option, name) or ():
                 _chosen(name, value, known)
-        if option.mode:
+        if option.mode is not None:
             _chosen("mode", option.mode, _MODES)
         visible = devices.visible(self.found)
         for device in option.device or ():
@@ -186,8 +187,8 @@ class _Run:
                 f"no cell of --property {' '.join(option.property)} has "
                 f"--layer {' '.join(option.layer)}"
             )
-        self.folder = self._folder(option.report)
         self.ledger = self._ledger(option.ledger or _ROOT / "reports" / "ledger.toml")
+        self.folder = self._folder(option.report)  # last: it makes the folder
 
     def _seed(self, config: pytest.Config) -> int:
         given = config.option.seed or config.getoption("hypothesis_seed", None)
@@ -195,7 +196,9 @@ class _Run:
         if inherited is not None:
             return int(inherited)
         if given and given != "random":
-            return int(_number("--seed", str(given)))
+            if not str(given).isdecimal():
+                raise pytest.UsageError(f"--seed {given}: not a whole number that is 0 or more")
+            return int(given)
         return 0 if self.profile.name == "quick" else random.SystemRandom().randrange(10**6)
 
     @staticmethod
@@ -308,6 +311,6 @@ def _number(option: str, text: str) -> float:
         number = float(text)
     except ValueError:
         number = -1.0
-    if number < 0:
+    if not 0 <= number < float("inf"):
         raise pytest.UsageError(f"{option} {text}: not a number that is 0 or more")
     return number

@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import math
 import types
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -90,7 +91,11 @@ def literal(value: Any, hint: str | None = None) -> Expression:
 
 def _written(value: Any) -> str:
     if not isinstance(value, np.ndarray):
+        if isinstance(value, float) and not math.isfinite(value):
+            return f"{'-' if value < 0 else ''}np.{abs(value)!s}"
         return repr(value)
+    if not value.size:
+        return f'np.zeros({value.shape}, "{value.dtype.name}")'
     values: Any = value.astype(int) if value.dtype == bool else value
     text = np.array2string(
         values,

@@ -105,7 +105,7 @@ class Mismatch:
     """
 
     comparison: Comparison
-    kind: str  # wrong value, wrong shape, wrong dtype, lost mask, refused, not refused
+    kind: str  # wrong value, wrong shape, wrong mask, lost mask, refused, not refused
     message: str
     left: Any = None
     right: Any = None

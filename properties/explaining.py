@@ -14,19 +14,19 @@ __all__ = ["described", "ending"]
 
 
 def described(
-    plan: Plan, mismatch: Mismatch, module: str, *, modes: tuple[str, ...]
+    plan: Plan, mismatch: Mismatch, module: str, *, modes: tuple[str, ...], executed: bool
 ) -> dict[str, Any]:
     """What a finding says of a mismatch, as plain values.
 
     Its script is written for the first of `modes` in which running it fails, else for the
-    last; without modes there is none. `module` is the implementation's name.
+    last; where it is not `executed`, for the last. `module` is the implementation's name.
     """
     comparison = mismatch.comparison
     text, failing = "", None
     lines, operands = ending(comparison, mismatch)
-    for mode in dict.fromkeys(modes):
+    for mode in dict.fromkeys(modes if executed else modes[-1:]):
         text = script(plan.steps, lines, operands, module=module, mode=mode)
-        failing = fails(text)
+        failing = fails(text) if executed else None
         if failing:
             break
     return {
@@ -61,7 +61,7 @@ def ending(
         return ["# the call above raises"], dict(sides)
     if comparison.tolerance is None:
         return ["np.testing.assert_array_equal({left}, {right})"], dict(sides)
-    bound = f"{mismatch.bound or 0:.3g}"
+    bound = f"{mismatch.bound or 0:.6g}"
     return [f"np.testing.assert_allclose({{left}}, {{right}}, rtol=0, atol={bound})"], dict(sides)
 
 

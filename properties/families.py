@@ -65,7 +65,7 @@ def _recurrent_strata(
 
     def keep(mask_form: str) -> bool:
         probe = _Probe(Spec(layer), CallForm(mask=mask_form))  # type: ignore[arg-type]
-        return bool(property.applies(probe) or property.applies(probe.stateful_unrolled()))
+        return bool(property.applies(probe) or property.applies(probe.with_all_flags()))
 
     found = configurations(entry, keras_major=keras_major, seed=seed, keep=keep)
     found = [configuration for configuration in found if property.applies(configuration)]
@@ -96,8 +96,8 @@ class _Probe:
     def __init__(self, spec: Spec, form: CallForm) -> None:
         self.spec, self.form = spec, form
 
-    def stateful_unrolled(self) -> _Probe:
-        return _Probe(self.spec.replace(stateful=True, unroll=True), self.form)
+    def with_all_flags(self) -> _Probe:
+        return _Probe(self.spec.replace(**dict.fromkeys(FLAGS, True)), self.form)
 
 
 def _thinned(found: list[Any], share: int, seed: int) -> list[Any]:

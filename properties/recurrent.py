@@ -131,7 +131,47 @@ def held_state(case: RecurrentCase) -> Plan:
                 zip(setting.states_of("y"), setting.states, strict=True)
             )
         ]
+    comparisons += _held_over_last_step(setting)
     return Plan(setting.plan_steps(), tuple(comparisons))
+
+
+def _held_over_last_step(setting: Setting) -> list[Comparison]:
+    """Where the last step is masked, what was there before it is there after it.
+
+    Shown by a second call, on all steps but the one that is processed last.
+    """
+    case = setting.case
+    backwards = bool(case.spec.get("go_backwards"))
+    last = 0 if backwards else -1
+    rows = [row for row, steps in enumerate(case.batch.mask) if steps[last] == "0"]
+    if setting.max_len == 1 or not rows:
+        return []
+    kept = "1:" if backwards else ":-1"
+    source = setting.tokens if case.form.mask == "embedding" else setting.inputs
+    unrolled = bool(case.spec.get("unroll"))
+    setting.call(
+        "before",
+        layer=setting.layer(open_shape=True, hint="shorter_layer") if unrolled else None,
+        inputs=expression(f"x[:, {kept}]", x=source),
+        mask=expression(f"mask[:, {kept}]", mask=setting.mask),
+        mode="eager" if unrolled else None,
+    )
+    held = []
+    if not setting.has_sequence:
+        held.append(("held last output", Output("y"), Output("before")))
+    if setting.has_states:
+        states = zip(setting.states_of("y"), setting.states_of("before"), strict=True)
+        held += [(f"held state {place}", *pair) for place, pair in enumerate(states)]
+    return [
+        Agrees(
+            name,
+            expression(f"a[{rows}]", a=after),
+            expression(f"b[{rows}]", b=before),
+            # An unrolled call of another length is eager: its rounding is not the graph's.
+            setting.tolerance if unrolled else None,
+        )
+        for name, after, before in held
+    ]
 
 
 # -- 3. Compaction -----------------------------------------------------------------------

@@ -137,7 +137,11 @@ def unrolled_equals_looped(case: RecurrentCase) -> Plan:
 @declare(
     family="recurrent",
     source=f"{_RNN_PAGE}, Note on using statefulness in RNNs",
-    applies=lambda case: _stateful(case) and case.form.initial_state in ("absent", "none"),
+    applies=lambda case: (
+        _stateful(case)
+        and case.form.initial_state in ("absent", "none")
+        and bool(case.spec.get("return_sequences") or case.spec.get("return_state"))
+    ),
     choices=("chunks",),
     share=2,
 )

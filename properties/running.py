@@ -121,6 +121,7 @@ class CellRunner:
         self.excused: collections.Counter[str] = collections.Counter()
         self.seen: dict[str, tuple[Any, Mismatch]] = {}
         self.examples = self.batches = self.met = 0
+        self.silent = 0  # batches of which the property has nothing to say
         self.checking = self.drawing = self._asked = 0.0
 
     # -- the whole cell ------------------------------------------------------------------
@@ -145,7 +146,7 @@ class CellRunner:
             outcome = self._outcome(findings, fixed)
         except MemoryError as error:
             outcome, reason = "broken", f"out of memory: {error}"
-        if outcome == "holds" and not self.examples:
+        if outcome == "holds" and self.batches == self.silent:
             outcome, reason = "broken", "no example could run"
         return {
             "property": self.cell.property,
@@ -162,7 +163,7 @@ class CellRunner:
             "deviations": dict(sorted(self.excused.items())),
             "fixed": fixed,
             "examples": self.examples,
-            "batches": self.batches,
+            "batches": self.batches - self.silent,
             "configurations": self.met,
             "configurations_total": total,
             "traits": dict(sorted(self.traits.items())),
@@ -290,6 +291,9 @@ class CellRunner:
 
     def _mismatches(self, case: Any) -> list[Mismatch]:
         plan = self.property.function(case)
+        if not plan.comparisons:
+            self.silent += 1
+            return []
         results = self.runner.run(plan.steps)
         started = time.perf_counter()
         try:
@@ -312,7 +316,8 @@ class CellRunner:
             self.property.function(case),
             mismatch,
             self.runner.implementation.installed.name,
-            modes=("eager", self.cell.execution.mode) if self.explain else (),
+            modes=("eager", self.cell.execution.mode),
+            executed=self.explain and deviation is None,
         )
         return {
             **finding,

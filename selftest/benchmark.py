@@ -51,9 +51,7 @@ def _measured(runner: Runner, ledger: Any, layer: str, seconds: float) -> dict[s
     while time.perf_counter() - started < seconds:
         for cell in cells({layer}, set(_PROPERTIES)):
             # One seed: configurations stay, as within a run, and so do the batches.
-            entry = CellRunner(
-                cell, runner, ledger, Profile("standard", 1), 0, explain=False
-            ).run()
+            entry = CellRunner(cell, runner, ledger, Profile("standard", 1), 0, explain=False).run()
             total["batches"] += entry["batches"]
             for part in ("counts", "seconds"):
                 for name, value in entry[part].items():
@@ -73,7 +71,9 @@ def _printed(name: str, total: dict[str, Any]) -> float:
         if what != "total":
             count = f"{counts[what]} x " if what in counts else ""
             print(f"  {what:16s} {value:7.1f} s  {count}")
-    print(f"  {'the rest':16s} {seconds['total'] - known:7.1f} s  (expressions, traits, Hypothesis)")
+    print(
+        f"  {'the rest':16s} {seconds['total'] - known:7.1f} s  (expressions, traits, Hypothesis)"
+    )
     return float(rate)
 
 
@@ -102,9 +102,9 @@ def _memory(runner: Runner, ledger: Any, layer: str, examples: int) -> None:
     after = 0
     while done < examples:
         for cell in cells({layer}, {"truth", "row_order"}):
-            done += CellRunner(cell, runner, ledger, Profile("standard", 1), 0, explain=False).run()[
-                "batches"
-            ]
+            done += CellRunner(
+                cell, runner, ledger, Profile("standard", 1), 0, explain=False
+            ).run()["batches"]
             if done >= after:
                 gc.collect()
                 print(f"  {done:6d}  {process.memory_info().rss / 2**20:7.0f}")

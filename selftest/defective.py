@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -151,6 +152,7 @@ def planted(
 
 
 def _method(real: Any, replacement: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(real)  # Keras 3 looks at the names of a method's arguments
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
         return replacement(real, self, *args, **kwargs)
 

@@ -68,7 +68,8 @@ def _starts_masked_without_gaps(tf: Any, mask: Any, call: Invocation) -> Any:
 
 def _transposed_if_square(tf: Any, mask: Any, _: Invocation) -> Any:
     shape = tf.shape(mask)
-    return tf.cond(shape[0] == shape[1], lambda: tf.transpose(mask), lambda: mask)
+    turned = tf.cond(shape[0] == shape[1], lambda: tf.transpose(mask), lambda: mask)
+    return tf.ensure_shape(turned, mask.shape)
 
 
 def _rows_upside_down_if_features(tf: Any, mask: Any, call: Invocation) -> Any:

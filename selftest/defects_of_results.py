@@ -49,7 +49,7 @@ def _zeroed_after_padding(moment: Moment) -> Any:
     if not moment.zero:
         return moment.written_output
     fresh = moment.tf.reduce_all(moment.held == 0.0, axis=-1, keepdims=True) & (moment.time > 0)
-    return moment.tf.where(fresh, 0.0, moment.written_output)
+    return moment.tf.where(~fresh, moment.written_output, 0.0)
 
 
 def _zero_in_gaps(moment: Moment) -> Any:
@@ -66,7 +66,7 @@ def _without_initial_states(call: Invocation) -> Any:
 def _swapped_when_empty(call: Invocation) -> Any:
     tf = call.tf
     output, states = parts(call.real())
-    if len(states) != 2:  # noqa: PLR2004 (the two states of an LSTM)
+    if len(states) != 2:
         return joined(output, states)
     some = tf.reduce_any(call.valid, axis=1, keepdims=True)
     h, c = states
@@ -126,13 +126,13 @@ def _half_reset(real: Any, layer: Any, *args: Any) -> None:
     tf.nest.flatten(layer.states)[-1].assign(kept)
 
 
-def _shape_without_states(real: Any, layer: Any, *args: Any) -> Any:
-    shape = real(layer, *args)
+def _shape_without_states(real: Any, layer: Any, *args: Any, **kwargs: Any) -> Any:
+    shape = real(layer, *args, **kwargs)
     return shape[:-1] if layer.return_state else shape
 
 
-def _shape_without_steps(real: Any, layer: Any, *args: Any) -> Any:
-    shape = real(layer, *args)
+def _shape_without_steps(real: Any, layer: Any, *args: Any, **kwargs: Any) -> Any:
+    shape = real(layer, *args, **kwargs)
     if not layer.return_sequences or layer.return_state:
         return shape
     return (shape[0], *shape[2:])

@@ -81,6 +81,7 @@ class Sight:
 
     property: str
     comparison: str
+    kind: str
     message: str
     examples: int
     batches: int
@@ -96,6 +97,7 @@ def first_sight(defect: Defect, seed: int, ground: Ground) -> Sight | None:
             return Sight(
                 property,
                 finding["comparison"],
+                finding["kind"],
                 finding["message"],
                 entry["examples"],
                 entry["batches"],

@@ -18,9 +18,13 @@ def test_every_option_is_in_the_table_of_options() -> None:
     """Each option that conftest.py adds has a row in README, and no row speaks of another."""
     parser = pytest.Parser(_ispytest=True)
     pytest_addoption(parser)
-    added = {name for group in parser._groups for option in group.options for name in option.names()}
+    added = {
+        name for group in parser._groups for option in group.options for name in option.names()
+    }
     rows = [line for line in README.read_text().splitlines() if line.startswith("| `--")]
     named = {
-        word.split("=")[0] for row in rows for word in row.split("|")[1].replace("`", "").split(", ")
+        word.split("=")[0]
+        for row in rows
+        for word in row.split("|")[1].replace("`", "").split(", ")
     }
     assert {name.strip() for name in named} == added

@@ -131,7 +131,7 @@ def test_the_worst_outcome_comes_first() -> None:
     assert worst(reversed(OUTCOMES)) == "crashed"
     assert worst(["holds", "deviates", "holds"]) == "deviates"
     assert {"deviates", "holds"}.isdisjoint(FAILING)
-    assert len(FAILING) == 5  # noqa: PLR2004
+    assert len(FAILING) == 5
     with pytest.raises(ValueError, match="no outcomes"):
         worst([])
 

@@ -108,7 +108,7 @@ def test_cells_are_recorded_and_other_tests_are_not(suite: Suite) -> None:
     record = suite.record
     assert record.complete
     assert record.exit_reason == "finished"
-    assert len(record.selected) == 4  # noqa: PLR2004
+    assert len(record.selected) == 4
     assert [entry.node for entry in record.entries] == record.selected
     assert {(entry.worker, entry.examples) for entry in record.entries} == {("main", 3)}
     result.stdout.fnmatch_lines(["*masking conformance*", "4 of 4 cells reported", "PASSED: *"])
@@ -263,7 +263,7 @@ def test_cell(n, record_property):
     record = suite.record
     assert not record.complete
     assert any("[3]" in node for node in record.not_run)
-    assert len(record.entries) + len(record.not_run) == 6  # noqa: PLR2004
+    assert len(record.entries) + len(record.not_run) == 6
 
 
 def test_workers_report_to_one_record(suite: Suite) -> None:
@@ -273,7 +273,7 @@ def test_workers_report_to_one_record(suite: Suite) -> None:
     record = suite.record
     assert record.complete
     assert (len(record.selected), len(record.entries), record.deselected) == (3, 3, 1)
-    assert record.workers == 2  # noqa: PLR2004
+    assert record.workers == 2
     assert {entry.worker for entry in record.entries} <= {"gw0", "gw1"}
 
 
@@ -294,9 +294,6 @@ def test_cell(n, record_property):
         apart=True,
     )
     assert result.ret == 1
-    assert suite.outcomes == {
-        f"test_cell[{n}]": "crashed" if n == 3 else "holds"  # noqa: PLR2004
-        for n in range(8)
-    }
+    assert suite.outcomes == {f"test_cell[{n}]": "crashed" if n == 3 else "holds" for n in range(8)}
     assert suite.record.complete
     result.stdout.fnmatch_lines(["8 of 8 cells reported", "FAILED: 1 crashed of 8 cells"])

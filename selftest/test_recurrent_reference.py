@@ -353,7 +353,7 @@ def test_nests_states_as_initial_state_takes_them() -> None:
     """States of one cell are a list, stacked cells nest those of a cell with several."""
     stacked = Spec("RNN", {"cell": LSTM_AND_SIMPLE})
     assert state_sizes(stacked) == (3, 3, 2)
-    assert output_size(stacked) == 2  # noqa: PLR2004
+    assert output_size(stacked) == 2
     assert nest_states(stacked, ["h", "c", "h"]) == [["h", "c"], "h"]
     assert nest_states(Spec("RNN", {"cell": LSTM_AND_SIMPLE[:1]}), ["h", "c"]) == [["h", "c"]]
     assert nest_states(Spec("LSTM", {"units": 1}), ["h", "c"]) == ["h", "c"]

@@ -59,7 +59,9 @@ def spread(
             rng.shuffle(order)
         for column in order:
 
-            def gain(value: int, column: str = column) -> tuple[int, int, float]:
+            def gain(
+                value: int, column: str = column, chosen: dict[str, int] = chosen
+            ) -> tuple[int, int, float]:
                 new = sum(_pair(column, value, c, v) not in met for c, v in chosen.items())
                 return new, -used[column, value], rng.random()
 

@@ -117,7 +117,7 @@ def _masks(
 # -- cases -----------------------------------------------------------------------------------
 
 
-def broadcast_cases(  # noqa: PLR0913 (all by keyword)
+def broadcast_cases(
     *,
     stratum: str = "any",
     mask_rank: int | None = None,

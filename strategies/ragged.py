@@ -34,6 +34,7 @@ KINDS = (
 
 _MAX_BATCH, _MAX_LEN = 6, 9
 _EDGES = (17, 31, 32, 33, 63, 64, 65, 100, 127, 128, 129, 130)
+_ANY_CONTENT = st.sampled_from(CONTENTS)
 _SEEDS = st.integers(0, 2**16 - 1)
 _PADDINGS = ("right", "left", "gaps")
 
@@ -124,7 +125,7 @@ def ragged_batches(
     features: int = 1,
     batch: int | None = None,
     max_len: int | None = None,
-    contents: st.SearchStrategy[Content] = st.sampled_from(CONTENTS),
+    contents: st.SearchStrategy[Content] = _ANY_CONTENT,
 ) -> RaggedBatch:
     """Ragged batches of one of `KINDS`, with the given sizes where they are given.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import strategies as st
 
 from catalogue.cases import Content, RecurrentCase
@@ -66,7 +68,7 @@ def recurrent_cases(
     if "chunks" in choices:
         cuts = draw(st.sets(st.integers(1, max(1, batch.max_len - 1)), max_size=3), label="cuts")
         edges = [0, *sorted(cut for cut in cuts if cut < batch.max_len), batch.max_len]
-        chosen["chunks"] = tuple(b - a for a, b in zip(edges, edges[1:], strict=False))
+        chosen["chunks"] = tuple(b - a for a, b in itertools.pairwise(edges))
     if "travelling" in choices:
         chosen["travelling"] = draw(masks(batch=batch.batch, max_len=batch.max_len))
     return RecurrentCase(
