@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import random
 import zlib
@@ -24,7 +25,7 @@ from strategies.recurrent import recurrent_examples
 
 __all__ = ["FAMILIES", "Family", "Stratum"]
 
-_BATCHES = 4  # ragged batches for each configuration that is drawn
+_BATCHES = 3  # ragged batches for each configuration that is drawn
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,13 +73,17 @@ def _recurrent_strata(
     found = _thinned(found, property.share, seed + salted)
     rng = random.Random(f"{property.name} {layer} {seed}")
     strata = []
-    start = rng.randrange(12)
-    for place, configuration in enumerate(found):
+    used: collections.Counter[str] = collections.Counter()
+    plainest, others = found[:1], found[1:]
+    rng.shuffle(others)  # else what needs many flags at once is always met last
+    for place, configuration in enumerate([*plainest, *others]):
         kinds = kinds_for(batch=configuration.batch, max_len=configuration.max_len)
         if property.dear:  # long sequences take a second each, eagerly
             kinds = tuple(kind for kind in kinds if kind != "long")
         count = 1 if property.dear else _BATCHES
-        chosen = tuple(kinds[(start + place + 5 * n) % len(kinds)] for n in range(count))
+        # Those least met so far: every cell meets every kind, whatever is thinned out.
+        chosen = tuple(sorted(kinds, key=lambda kind: (used[kind], rng.random()))[:count])
+        used.update(chosen)
         strata.append(
             Stratum(
                 f"{place}: {configuration.spec!r}",
@@ -121,6 +126,7 @@ def _thinned(found: list[Any], share: int, seed: int) -> list[Any]:
 def _flag_pairs(configuration: Any) -> set[Any]:
     values = [(flag, bool(configuration.spec.get(flag))) for flag in FLAGS]
     values.append(("mask", configuration.form.mask))
+    values.append(("states", configuration.form.initial_state in ("keyword", "positional")))
     values.append(("dtype", configuration.dtype + configuration.policy))
     return {(a, b) for place, a in enumerate(values) for b in values[:place]}
 

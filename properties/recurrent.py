@@ -144,17 +144,15 @@ def _held_over_last_step(setting: Setting) -> list[Comparison]:
     backwards = bool(case.spec.get("go_backwards"))
     last = 0 if backwards else -1
     rows = [row for row, steps in enumerate(case.batch.mask) if steps[last] == "0"]
-    if setting.max_len == 1 or not rows:
+    # An unrolled layer would have to be traced once more; other properties cut its sequences.
+    if setting.max_len == 1 or not rows or case.spec.get("unroll"):
         return []
     kept = "1:" if backwards else ":-1"
     source = setting.tokens if case.form.mask == "embedding" else setting.inputs
-    unrolled = bool(case.spec.get("unroll"))
     setting.call(
         "before",
-        layer=setting.layer(open_shape=True, hint="shorter_layer") if unrolled else None,
         inputs=expression(f"x[:, {kept}]", x=source),
         mask=expression(f"mask[:, {kept}]", mask=setting.mask),
-        mode="eager" if unrolled else None,
     )
     held = []
     if not setting.has_sequence:
@@ -167,8 +165,6 @@ def _held_over_last_step(setting: Setting) -> list[Comparison]:
             name,
             expression(f"a[{rows}]", a=after),
             expression(f"b[{rows}]", b=before),
-            # An unrolled call of another length is eager: its rounding is not the graph's.
-            setting.tolerance if unrolled else None,
         )
         for name, after, before in held
     ]
@@ -329,7 +325,8 @@ def row_order(case: RecurrentCase) -> Plan:
 @declare(
     family="recurrent",
     source=f"{_GUIDE}, Padding sequence data",
-    applies=_free,
+    # An unrolled layer would be traced anew for each length; compaction cuts its sequences.
+    applies=lambda case: _free(case) and not case.spec.get("unroll"),
     choices=("inserted",),
     share=2,
 )
@@ -351,9 +348,7 @@ def extension(case: RecurrentCase) -> Plan:
         x=content,
     )
     mask = expression(f"mask[:, {source}] & ~holes", "longer_mask", mask=setting.mask, holes=holes)
-    unrolled = bool(case.spec.get("unroll"))
-    layer = setting.layer(open_shape=True, hint="longer_layer") if unrolled else None
-    setting.call("z", layer=layer, inputs=inputs, mask=mask, mode="eager" if unrolled else None)
+    setting.call("z", inputs=inputs, mask=mask)
     comparisons: list[Comparison] = []
     if setting.has_sequence:
         backwards = bool(case.spec.get("go_backwards"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from typing import Any
 
@@ -62,7 +63,7 @@ def mask_precedence(case: RecurrentCase) -> Plan:
     family="recurrent",
     source=f"{_GUIDE}, Mask propagation in the Functional API and Sequential API",
     applies=_travels,
-    share=8,
+    share=4,
 )
 def mask_delivery(case: RecurrentCase) -> Plan:
     """Without an explicit mask the travelling one is used, whatever else the call is given."""
@@ -96,7 +97,7 @@ def return_state_is_an_addition(case: RecurrentCase) -> Plan:
     family="recurrent",
     source=f"{_RNN_PAGE}, Arguments, return_sequences",
     applies=lambda case: not case.spec.get("return_sequences"),
-    share=4,
+    share=2,
 )
 def last_output_is_last_step(case: RecurrentCase) -> Plan:
     """The last output is the last step of the sequence of outputs, and the states are the same."""
@@ -218,12 +219,29 @@ def reset_equals_fresh(case: RecurrentCase) -> Plan:
     dear=True,
 )
 def second_call(case: RecurrentCase) -> Plan:
-    """A second call, after one on other inputs without a mask, gives what the first gave."""
+    """A call gives the same whatever was called before it, with a mask or without one."""
     setting = Setting(case)
     one = setting.call("y", mode="eager")
-    setting.call("between", inputs=setting.values, masked="absent", mode="eager")
+    after = setting.call("after_mask", inputs=setting.values, masked="absent", mode="eager")
     two = setting.call("z", mode="eager")
-    return Plan(setting.plan_steps(), tuple(setting.all_agree(two, one)))
+    # A layer of its own, that no mask has ever reached.
+    unmasked = setting.call(
+        "never_masked",
+        layer=setting.layer(open_shape=True, known_batch=True, hint="unmasked_layer"),
+        inputs=setting.values,
+        masked="absent",
+        mode="eager",
+    )
+    return Plan(
+        setting.plan_steps(),
+        (
+            *setting.all_agree(two, one),
+            *(
+                dataclasses.replace(agree, name=f"{agree.name} without a mask")
+                for agree in setting.all_agree(after, unmasked)
+            ),
+        ),
+    )
 
 
 @declare(

@@ -58,7 +58,7 @@ class Setting:
         )
         self.sizes = state_sizes(case.spec)
         self.units = output_size(case.spec)
-        self._built: dict[tuple[str, bytes, bool], str] = {}
+        self._built: dict[tuple[Any, ...], str] = {}
         self._called: set[str] = set()
 
     # -- arrays --------------------------------------------------------------------------
@@ -150,18 +150,26 @@ class Setting:
 
     # -- layers and calls ----------------------------------------------------------------
 
-    def layer(self, spec: Spec | None = None, *, open_shape: bool = False, hint: str = "") -> str:
+    def layer(
+        self,
+        spec: Spec | None = None,
+        *,
+        open_shape: bool = False,
+        known_batch: bool = False,
+        hint: str = "",
+    ) -> str:
         """Build the layer (or a relative of it) and give its name.
 
         Its sizes are unknown but where the layer must know them; with `open_shape` an
-        unrolled layer may be called (eagerly) with any number of steps.
+        unrolled layer may be called (eagerly) with any number of steps. One of
+        `known_batch` is another live layer than one without.
         """
         spec = spec or self.case.spec
-        key = ("layer", spec.key, open_shape)
+        key = ("layer", spec.key, open_shape, known_batch)
         if key not in self._built:
             name = hint or ("layer" if not self._built else f"layer{len(self._built) + 1}")
             shape = (
-                self.batch if spec.get("stateful") else None,
+                self.batch if spec.get("stateful") or known_batch else None,
                 self.max_len if spec.get("unroll") and not open_shape else None,
                 self.case.features,
             )
@@ -192,7 +200,7 @@ class Setting:
             ),
             "travelling": Spec("Travelling"),
         }[kind]
-        key = (kind, spec.key, False)
+        key = (kind, spec.key)
         if key not in self._built:
             shape = (None, None) if kind == "embedding" else (None, None, case.features)
             seed = case.batch.seed if kind == "embedding" else None

@@ -263,6 +263,10 @@ class CellRunner:
                 test()
         except _NewDeviation as found:
             return self._explained(found)
+        except hypothesis.errors.Flaky:
+            # It failed, and not again: the layer remembers what happened to it before.
+            self.runner.forget()
+            return self._explained(next(iter(known.values())), shrink=False)
         self.met += 1
         return None
 
@@ -305,9 +309,9 @@ class CellRunner:
         execution = self.cell.execution
         return self.family.facts(case, execution.device, execution.mode)
 
-    def _explained(self, found: _NewDeviation) -> dict[str, Any]:
+    def _explained(self, found: _NewDeviation, *, shrink: bool = True) -> dict[str, Any]:
         case, mismatch = found.case, found.mismatch
-        if self.explain:
+        if self.explain and shrink:
             case, mismatch = self._simplest(case, mismatch)
         return self._described(case, mismatch, None)
 

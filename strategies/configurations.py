@@ -16,8 +16,8 @@ from catalogue.specs import Argument, Spec
 
 __all__ = ["Configuration", "configurations", "covered_pairs", "spread"]
 
-_UNROLLED_LENGTHS = (3, 2, 4, 1)
-_STATEFUL_BATCHES = (3, 1, 5, 33)
+_UNROLLED_LENGTHS = (3, 2, 1, 2)
+_STATEFUL_BATCHES = (3, 1, 5, 66)
 
 
 class Configuration(msgspec.Struct, frozen=True):

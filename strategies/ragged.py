@@ -33,7 +33,8 @@ KINDS = (
 )
 
 _MAX_BATCH, _MAX_LEN = 6, 9
-_EDGES = (17, 31, 32, 33, 63, 64, 65, 100, 127, 128, 129, 130)
+# Around powers of two; the plainest example takes the first.
+_EDGES = (65, 130, 17, 31, 32, 33, 63, 64, 100, 127, 128, 129)
 _ANY_CONTENT = st.sampled_from(CONTENTS)
 _SEEDS = st.integers(0, 2**16 - 1)
 _PADDINGS = ("right", "left", "gaps")
