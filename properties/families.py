@@ -25,6 +25,7 @@ from strategies.recurrent import recurrent_examples
 
 __all__ = ["FAMILIES", "Family", "Stratum"]
 
+_FEWEST = 8  # configurations that thinning leaves
 _BATCHES = 3  # ragged batches for each configuration that is drawn
 
 
@@ -110,7 +111,7 @@ def _thinned(found: list[Any], share: int, seed: int) -> list[Any]:
     if share == 1 or len(found) <= share:
         return found
     rng = random.Random(seed)
-    wanted = max(1, len(found) // share)
+    wanted = max(_FEWEST, len(found) // share)
     pool = list(found)
     kept: list[Any] = []
     met: set[Any] = set()

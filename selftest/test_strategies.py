@@ -273,7 +273,7 @@ def test_a_kind_shrinks_to_one_masked_step(kind: str) -> None:
     assert minimal(ragged_batches(kind=kind)) == RaggedBatch(("0",))
 
 
-@pytest.mark.parametrize("size", [17, 64, 130])
+@pytest.mark.parametrize("size", [17, 33, 65, 130])
 def test_tall_and_long_batches_reach_the_sizes_at_which_kernels_change(size: int) -> None:
     """Both sides of powers of two are drawn, as rows and as steps."""
     assert find_any(ragged_batches(kind="tall"), lambda batch: batch.batch == size)

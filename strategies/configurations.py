@@ -16,8 +16,8 @@ from catalogue.specs import Argument, Spec
 
 __all__ = ["Configuration", "configurations", "covered_pairs", "spread"]
 
-_UNROLLED_LENGTHS = (3, 2, 1, 2)
-_STATEFUL_BATCHES = (3, 1, 5, 66)
+_UNROLLED_LENGTHS = (3, 2, 1)
+_STATEFUL_BATCHES = (3, 1, 66)
 
 
 class Configuration(msgspec.Struct, frozen=True):
@@ -118,7 +118,9 @@ def configurations(
         dict(zip(FLAGS, flags, strict=True))
         for flags in itertools.product((False, True), repeat=len(FLAGS))
     ]
-    found = []
+    found: list[Configuration] = []
+    # Sizes in turn, for each kind of layer by itself: flags must not go with sizes.
+    batches, lengths = itertools.cycle(_STATEFUL_BATCHES), itertools.cycle(_UNROLLED_LENGTHS)
     for row, chosen in enumerate(spread(crossed, domains, seed=seed)):
         if not keep(chosen["mask_form"][0]):
             # Explicit ones first, so that properties which drop other forms meet the same.
@@ -138,8 +140,8 @@ def configurations(
                 call_form(chosen),
                 dtype,
                 policy,
-                _STATEFUL_BATCHES[row // 2 % 4] if layer.get("stateful") else None,
-                _UNROLLED_LENGTHS[row // 3 % 4] if layer.get("unroll") else None,
+                next(batches) if layer.get("stateful") else None,
+                next(lengths) if layer.get("unroll") else None,
             )
         )
     return found
