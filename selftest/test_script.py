@@ -198,7 +198,7 @@ FORMS: dict[str, tuple[str, RecurrentCase, str]] = {
     ),
     "reset": ("reset_equals_fresh", case_of(lstm(stateful=True)), "reset_state"),
     "unrolled": ("unrolled_equals_looped", case_of(lstm(unroll=True)), "unroll=True"),
-    "longer": ("extension", case_of(lstm(), inserted=(1,)), "holes"),
+    "longer": ("extension", case_of(lstm(), inserted=(1,)), "mask=tf.constant(longer_mask)"),
     "stacked": ("truth", case_of(Spec("RNN", {"cell": CELLS})), "LSTMCell(units=1)"),
     "policy": ("truth", case_of(policy="mixed_float16"), "dtype='mixed_float16'"),
     "stacked policy": (
