@@ -63,7 +63,7 @@ def mask_precedence(case: RecurrentCase) -> Plan:
     family="recurrent",
     source=f"{_GUIDE}, Mask propagation in the Functional API and Sequential API",
     applies=_travels,
-    share=4,
+    share=6,
 )
 def mask_delivery(case: RecurrentCase) -> Plan:
     """Without an explicit mask the travelling one is used, whatever else the call is given."""
@@ -267,7 +267,7 @@ def defaults_change_nothing(case: RecurrentCase) -> Plan:
 @declare(
     family="recurrent",
     source="keras.io/guides/writing_a_custom_training_loop_in_tensorflow: tf.function",
-    share=2,
+    share=4,
     dear=True,
 )
 def eager_graph_agree(case: RecurrentCase) -> Plan:
