@@ -97,7 +97,7 @@ def return_state_is_an_addition(case: RecurrentCase) -> Plan:
     family="recurrent",
     source=f"{_RNN_PAGE}, Arguments, return_sequences",
     applies=lambda case: not case.spec.get("return_sequences"),
-    share=2,
+    share=3,
 )
 def last_output_is_last_step(case: RecurrentCase) -> Plan:
     """The last output is the last step of the sequence of outputs, and the states are the same."""
