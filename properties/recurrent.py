@@ -363,13 +363,7 @@ def extension(case: RecurrentCase) -> Plan:
         )
     else:
         comparisons.append(Agrees("output", Output("z"), Output("y"), setting.tolerance))
-    if setting.has_states:
-        comparisons += [
-            Agrees(f"state {place}", one, other, setting.tolerance)
-            for place, (one, other) in enumerate(
-                zip(setting.states_of("z"), setting.states_of("y"), strict=True)
-            )
-        ]
+    comparisons += setting.states_agree("z", "y")
     return Plan(setting.plan_steps(), tuple(comparisons))
 
 

@@ -109,13 +109,7 @@ def last_output_is_last_step(case: RecurrentCase) -> Plan:
     comparisons: list[Comparison] = [
         Agrees("output", Output("y"), expression("z[:, -1]", z=Output("z")), setting.tolerance)
     ]
-    if setting.has_states:
-        comparisons += [
-            Agrees(f"state {place}", one, other, setting.tolerance)
-            for place, (one, other) in enumerate(
-                zip(setting.states_of("y"), setting.states_of("z"), strict=True)
-            )
-        ]
+    comparisons += setting.states_agree("y", "z")
     return Plan(setting.plan_steps(), tuple(comparisons))
 
 
@@ -186,13 +180,7 @@ def stateful_chunks(case: RecurrentCase) -> Plan:
                 setting.tolerance,
             )
         )
-    if setting.has_states:
-        comparisons += [
-            Agrees(f"state {place}", one, other, setting.tolerance)
-            for place, (one, other) in enumerate(
-                zip(setting.states_of(names[-1]), setting.states_of(whole.name), strict=True)
-            )
-        ]
+    comparisons += setting.states_agree(names[-1], whole.name)
     return Plan(setting.plan_steps(), tuple(comparisons))
 
 

@@ -346,6 +346,16 @@ class Setting:
             for place, name in enumerate(names)
         ]
 
+    def states_agree(self, left: str, right: str) -> list[Agrees]:
+        """The states that two calls hand back agree within the tolerance; none where none are."""
+        if not self.has_states:
+            return []
+        pairs = zip(self.states_of(left), self.states_of(right), strict=True)
+        return [
+            Agrees(f"state {place}", one, other, self.tolerance)
+            for place, (one, other) in enumerate(pairs)
+        ]
+
     def plan_steps(self) -> tuple[Any, ...]:
         """The steps so far, builds first, in the order in which they were asked for."""
         return tuple(self.steps)
