@@ -42,8 +42,11 @@ def length(case: RecurrentCase) -> Plan:
     """With `return_sequences` the output has exactly max_len steps, and without it none."""
     setting = Setting(case)
     call = setting.call("y")
-    steps = (setting.max_len,) if setting.has_sequence else ()
-    expected = (setting.batch, *steps, setting.units)
+    expected = (
+        setting.laid_out(setting.batch, setting.max_len, setting.units)
+        if setting.has_sequence
+        else (setting.batch, setting.units)
+    )
     comparisons = [Agrees("output shape", shape_of(Output("y")), literal(expected))]
     if setting.has_states:
         comparisons += [
@@ -66,13 +69,17 @@ def symbolic_shape(case: RecurrentCase) -> Plan:
     layer = setting.layer()
     batch = setting.batch if case.spec.get("stateful") else None
     steps = setting.max_len if case.spec.get("unroll") else None
+    first, *sample = setting.laid_out(batch, steps, case.features)
+    known = setting.laid_out(setting.batch, setting.max_len, case.features)
     setting.steps += [
-        SymbolicShape("symbolic", layer, (steps, case.features), batch),
-        OutputShape("computed", layer, (setting.batch, setting.max_len, case.features)),
+        SymbolicShape("symbolic", layer, tuple(sample), first),
+        OutputShape("computed", layer, known),
     ]
 
     def shapes(batch: int | None, steps: int | None) -> list[tuple[int | None, ...]]:
-        first = (batch, steps, setting.units) if setting.has_sequence else (batch, setting.units)
+        first: tuple[int | None, ...] = (batch, setting.units)
+        if setting.has_sequence:
+            first = setting.laid_out(batch, steps, setting.units)
         sizes = setting.sizes if setting.has_states else ()
         return [first, *((batch, size) for size in sizes)]
 
@@ -105,18 +112,22 @@ def held_state(case: RecurrentCase) -> Plan:
     if setting.has_sequence:
         masked = expression("~mask", "masked", mask=setting.processed)
         if case.spec.get("zero_output_for_mask"):
-            held = expression("np.zeros_like(y[masked])", y=Output("y"), masked=masked)
+            held = expression("np.zeros_like(y[masked])", y=setting.output("y"), masked=masked)
         else:
             # Zeros stand before the first step, whatever the initial states are.
             before = expression(
-                "np.concatenate([np.zeros_like(y[:, :1]), y[:, :-1]], 1)", "before", y=Output("y")
+                "np.concatenate([np.zeros_like(y[:, :1]), y[:, :-1]], 1)",
+                "before",
+                y=setting.output("y"),
             )
             held = expression("before[masked]", before=before, masked=masked)
         comparisons.append(
-            Agrees("held output", expression("y[masked]", y=Output("y"), masked=masked), held)
+            Agrees(
+                "held output", expression("y[masked]", y=setting.output("y"), masked=masked), held
+            )
         )
     elif empty:
-        rows = expression(f"y[{empty}]", y=Output("y"))
+        rows = expression(f"y[{empty}]", y=setting.output("y"))
         comparisons.append(
             Agrees("output of a fully masked row", rows, expression("np.zeros_like(r)", r=rows))
         )
@@ -156,7 +167,7 @@ def _held_over_last_step(setting: Setting) -> list[Comparison]:
     )
     held = []
     if not setting.has_sequence:
-        held.append(("held last output", Output("y"), Output("before")))
+        held.append(("held last output", setting.output("y"), setting.output("before")))
     if setting.has_states:
         states = zip(setting.states_of("y"), setting.states_of("before"), strict=True)
         held += [(f"held state {place}", *pair) for place, pair in enumerate(states)]
@@ -206,11 +217,13 @@ def compaction(case: RecurrentCase) -> Plan:
         )
         valid = expression(f"mask[{rows}]", "valid", mask=setting.processed)
         if setting.has_sequence:
-            left = expression(f"y[{rows}][valid]", y=Output("y"), valid=valid)
-            right = expression(f"z[:{len(rows)}].reshape(-1, {setting.units})", z=Output(name))
+            left = expression(f"y[{rows}][valid]", y=setting.output("y"), valid=valid)
+            right = expression(
+                f"z[:{len(rows)}].reshape(-1, {setting.units})", z=setting.output(name)
+            )
         else:
-            left = expression(f"y[{rows}]", y=Output("y"))
-            right = expression(f"z[:{len(rows)}]", z=Output(name))
+            left = expression(f"y[{rows}]", y=setting.output("y"))
+            right = expression(f"z[:{len(rows)}]", z=setting.output(name))
         comparisons.append(Agrees("output", left, right, setting.tolerance))
         if setting.has_states:
             comparisons += [
@@ -265,11 +278,14 @@ def padding_gradient(case: RecurrentCase) -> Plan:
     levels: dict[str, Level] = {}
     for name, content in contents.items():
         levels[name] = "must" if content in FINITE_CONTENTS else "should"
-        at = expression("d[masked]", d=Output(f"d{name}"), masked=masked)
+        at = expression("d[masked]", d=setting.output(f"d{name}", sequence=True), masked=masked)
         zeros = expression("np.zeros_like(a)", a=at)
         comparisons.append(Agrees("gradient at masked steps", at, zeros, None, levels[name]))
     both: Level = "should" if "should" in levels.values() else "must"
-    one, other = (expression("d[mask]", d=Output(name), mask=setting.mask) for name in ("dz", "dy"))
+    one, other = (
+        expression("d[mask]", d=setting.output(name, sequence=True), mask=setting.mask)
+        for name in ("dz", "dy")
+    )
     comparisons.append(Agrees("gradient at valid steps", one, other, None, both))
     comparisons += [
         Agrees(
@@ -304,17 +320,18 @@ def row_order(case: RecurrentCase) -> Plan:
         else None,
     )
     names = ["output", *(f"state {place}" for place in range(len(setting.sizes)))]
-    outputs = 1 + (len(setting.sizes) if setting.has_states else 0)
     return Plan(
         setting.plan_steps(),
         tuple(
             Agrees(
                 name,
-                Output("z", place),
-                expression(f"y[{order}]", y=Output("y", place)),
+                after,
+                expression(f"y[{order}]", y=before),
                 setting.tolerance,
             )
-            for place, name in enumerate(names[:outputs])
+            for name, after, before in zip(
+                names, setting.outputs("z"), setting.outputs("y"), strict=False
+            )
         ),
     )
 
@@ -356,13 +373,17 @@ def extension(case: RecurrentCase) -> Plan:
         comparisons.append(
             Agrees(
                 "output",
-                expression(f"z[:, {places}][valid]", z=Output("z"), valid=setting.processed),
-                expression("y[valid]", y=Output("y"), valid=setting.processed),
+                expression(
+                    f"z[:, {places}][valid]", z=setting.output("z"), valid=setting.processed
+                ),
+                expression("y[valid]", y=setting.output("y"), valid=setting.processed),
                 setting.tolerance,
             )
         )
     else:
-        comparisons.append(Agrees("output", Output("z"), Output("y"), setting.tolerance))
+        comparisons.append(
+            Agrees("output", setting.output("z"), setting.output("y"), setting.tolerance)
+        )
     comparisons += setting.states_agree("z", "y")
     return Plan(setting.plan_steps(), tuple(comparisons))
 
@@ -381,7 +402,9 @@ def truth(case: RecurrentCase) -> Plan:
     exact, tolerance = setting.exact_reference()
     names = ["output", *(f"state {place}" for place in range(len(setting.sizes)))]
     comparisons = [
-        Agrees(name, Output("y", place), literal(value, "expected"), tolerance)
-        for place, (name, value) in enumerate(zip(names, exact.outputs(case.spec), strict=False))
+        Agrees(name, output, literal(value, "expected"), tolerance)
+        for name, output, value in zip(
+            names, setting.outputs("y"), exact.outputs(case.spec), strict=False
+        )
     ]
     return Plan(setting.plan_steps(), tuple(comparisons))

@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import time
 import zlib
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import hypothesis
@@ -17,8 +18,9 @@ from hypothesis.database import DirectoryBasedExampleDatabase
 from execution.running import Execution, Runner
 from properties.comparisons import Mismatch, mismatches
 from properties.explaining import described
-from properties.families import FAMILIES, Stratum
+from properties.families import FAMILIES, Strata, Stratum
 from properties.registry import PROPERTIES, Property
+from strategies.configurations import covered_pairs
 
 __all__ = ["Cell", "CellRunner", "Ledger", "Profile", "cells", "pin_problem"]
 
@@ -121,6 +123,7 @@ class CellRunner:
         self.excused: collections.Counter[str] = collections.Counter()
         self.seen: dict[str, tuple[Any, Mismatch]] = {}
         self.examples = self.batches = self.met = 0
+        self.chosen: list[Mapping[str, Any]] = []  # arguments of the configurations met
         self.silent = 0  # batches of which the property has nothing to say
         self.checking = self.drawing = self._asked = 0.0
 
@@ -131,13 +134,14 @@ class CellRunner:
         started = time.perf_counter()
         before = self._costs()
         findings, fixed, reason, total = [], [], "", 0
+        domains: Mapping[str, Sequence[Any]] = {}
         outcome = "holds"
         try:
             fixed = self._replayed()
             for round_ in range(self.profile.rounds):
                 strata = self._strata(round_)
-                total = max(total, len(strata))
-                finding = next(filter(None, (self._met(s, round_) for s in strata)), None)
+                total, domains = max(total, len(strata.members)), strata.domains or domains
+                finding = next(filter(None, (self._met(s, round_) for s in strata.members)), None)
                 if finding is not None:
                     findings.append(finding)
                     break
@@ -166,6 +170,7 @@ class CellRunner:
             "batches": self.batches - self.silent,
             "configurations": self.met,
             "configurations_total": total,
+            **dict(zip(("pairs", "pairs_total"), covered_pairs(self.chosen, domains), strict=True)),
             "traits": dict(sorted(self.traits.items())),
             **self._spent(before, time.perf_counter() - started),
         }
@@ -214,7 +219,7 @@ class CellRunner:
 
     # -- strata --------------------------------------------------------------------------
 
-    def _strata(self, round_: int) -> list[Stratum]:
+    def _strata(self, round_: int) -> Strata:
         execution = self.cell.execution
         return self.family.strata(
             self.property,
@@ -268,6 +273,7 @@ class CellRunner:
             self.runner.forget()
             return self._explained(next(iter(known.values())), shrink=False)
         self.met += 1
+        self.chosen.append(stratum.chosen)
         return None
 
     def _phases(self) -> list[Phase]:

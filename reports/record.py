@@ -135,10 +135,10 @@ class Entry(_Written, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What came out of one cell.
 
     `deviations` counts, for each id of the ledger, the examples it excused; `fixed` names the
-    ids that no longer deviate. `configurations` of `configurations_total` were met; `traits`
-    counts the examples that had each. `seconds` are by phase (draw, build, trace, call, check),
-    `counts` whatever else was counted. `worker` is the process that ran the cell, `memory_mb`
-    its resident memory afterwards in megabytes.
+    ids that no longer deviate. `configurations` of `configurations_total` were met, and `pairs` of
+    `pairs_total` pairs of argument values; `traits` counts the batches that had each. `seconds`
+    are by phase (draw, build, trace, call, check), `counts` whatever else was counted. `worker`
+    is the process that ran the cell, `memory_mb` its resident memory afterwards in megabytes.
     """
 
     node: str
@@ -158,6 +158,8 @@ class Entry(_Written, frozen=True, forbid_unknown_fields=True, kw_only=True):
     batches: int = 0
     configurations: int = 0
     configurations_total: int = 0
+    pairs: int = 0
+    pairs_total: int = 0
     traits: dict[str, int] = {}
     seconds: dict[str, float] = {}
     counts: dict[str, int] = {}
