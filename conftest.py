@@ -50,6 +50,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--ledger", metavar="FILE", help="known deviations (default: reports/ledger.toml)"
     )
+    group.addoption(
+        "--survey",
+        action="store_true",
+        help="go on after a cell's first new deviation: list all distinct ones, with their regions",
+    )
     group.addoption("--report", metavar="DIR", help="a folder that record.json is written to")
     group.addoption(
         "--implementation", default="keras", metavar="NAME", help="keras (default) or tf_keras"
@@ -78,7 +83,15 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     run = config.stash[_RUN] = _Run(config)
     if not hasattr(config, "workerinput"):
-        from reports.recorder import Recorder  # noqa: PLC0415 (only where cells run)
+        from reports.recorder import (  # noqa: PLC0415 (only where cells run)
+            Recorder,
+            expected_pairs,
+        )
+
+        option = config.option
+        # What was narrowed down on purpose has fewer cells.
+        whole = config.args_source == config.ArgsSource.TESTPATHS
+        whole = whole and not (option.layer or option.property)
 
         config.pluginmanager.register(
             Recorder(
@@ -88,6 +101,7 @@ def pytest_configure(config: pytest.Config) -> None:
                 folder=run.folder,
                 is_cell=lambda node: node.startswith(_CELL),
                 entry_of=run.blank_entry,
+                expected=expected_pairs() if whole else (),
             ),
             "keras-mask-tests-recorder",
         )
@@ -141,7 +155,7 @@ class _Run:
     """What the options say, checked."""
 
     def __init__(self, config: pytest.Config) -> None:
-        from properties.running import Profile, cells  # noqa: PLC0415 (Hypothesis is slow)
+        from properties.cells import Profile, cells  # noqa: PLC0415 (Hypothesis is slow)
         from properties.test_conformance import FAMILIES, PROPERTIES  # noqa: PLC0415
 
         option = config.option
@@ -176,6 +190,7 @@ class _Run:
                     f"--device {device}: no such device, visible are {', '.join(visible)}"
                 )
         self.seed = self._seed(config)
+        self.survey: bool = option.survey
         self.cells = cells(
             set(option.layer) if option.layer else None,
             set(option.property) if option.property else None,
@@ -214,20 +229,13 @@ class _Run:
         return Path(given)
 
     def _ledger(self, path: str | Path) -> Any:
-        from properties.running import pin_problem  # noqa: PLC0415
-        from properties.test_conformance import FAMILIES, PROPERTIES  # noqa: PLC0415
-        from reports.ledger import LedgerError, load_ledger  # noqa: PLC0415
+        from properties.cells import load_checked  # noqa: PLC0415
+        from reports.ledger_file import LedgerError  # noqa: PLC0415
 
-        known = {name: FAMILIES[one.family].layers for name, one in PROPERTIES.items()}
         try:
-            ledger = load_ledger(path, properties=known)
+            ledger = load_checked(path)
         except LedgerError as error:
             raise pytest.UsageError(f"ledger {error}") from None
-        for deviation in ledger:
-            for pin in deviation.pins:
-                problem = pin_problem(deviation, pin)
-                if problem:
-                    raise pytest.UsageError(f"ledger {path}: deviation {deviation.id!r}: {problem}")
         return ledger.affected(self.found.name, self.found.keras)
 
     @staticmethod
@@ -288,7 +296,9 @@ class _Laboratory:
         if runner is None:
             runner = self._runners[cell.execution] = Runner(self.implementation, cell.execution)
         run = self.run
-        fields = CellRunner(cell, runner, run.ledger, run.profile, run.seed).run()
+        fields = CellRunner(
+            cell, runner, run.ledger, run.profile, run.seed, survey=run.survey
+        ).run()
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         return {
             **fields,

@@ -55,6 +55,7 @@ class Family:
 
     `strata` gives, for a property, a layer, Keras' major version, a mode and a seed, what
     the cell meets. `simpler` gives the cases that are one step simpler than a failing one.
+    `of_batch` says whether a fact is drawn with the batch, and not given by a stratum.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Family:
     traits: Callable[[Any], frozenset[str]]
     facts: Callable[[Any, str, str], frozenset[str]]
     simpler: Callable[[Any], Iterator[Any]]
+    of_batch: Callable[[str], bool]
 
 
 # -- recurrent layers ------------------------------------------------------------------------
@@ -178,7 +180,11 @@ def _simpler_recurrent(case: RecurrentCase) -> Iterator[RecurrentCase]:
             yield replace(case, spec=case.spec.replace(cell=simpler))
     elif case.spec.get("units") != 1:
         yield replace(case, spec=case.spec.replace(units=1))
-    yield from (replace(case, form=form) for form in _simpler_forms(case.form))
+    yield from (
+        replace(case, form=form)
+        for form in _simpler_forms(case.form)
+        if {case.batch.content, case.other or "zeros"} <= set(form.contents)
+    )
     if case.policy != "float32" or case.dtype != "float32":
         yield replace(case, policy="float32", dtype="float32")
         yield replace(case, policy="float32")
@@ -288,6 +294,7 @@ FAMILIES: dict[str, Family] = {
         recurrent_traits.traits,
         lambda case, device, mode: recurrent_traits.facts(case, device=device, mode=mode),
         _simpler_recurrent,
+        lambda fact: fact in recurrent_traits.OF_BATCH or fact.startswith("content="),
     ),
     "broadcasting": Family(
         "broadcasting",
@@ -298,5 +305,6 @@ FAMILIES: dict[str, Family] = {
         broadcast.traits,
         lambda case, device, mode: broadcast.facts(case, device=device, mode=mode),
         _simpler_broadcast,
+        lambda fact: True,
     ),
 }

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from catalogue import weights as drawn_weights
-from catalogue.cases import Content, MaskForm, RecurrentCase
+from catalogue.cases import MASKABLE_CONTENTS, Content, MaskForm, RecurrentCase
 from catalogue.expressions import Expression, Output, expression, literal
 from catalogue.recurrent_reference import (
     Reference,
@@ -30,13 +30,21 @@ VOCABULARY = 7  # tokens of an embedding, of which 0 is padding
 _CONTENT_SOURCES: dict[Content, str] = {
     "zeros": "0.0",
     "ones": "1.0",
+    "tenth": "0.1",
     "large": "1e4",
     "largest": "np.finfo({dtype!r}).max",
     "inf": "np.inf",
     "-inf": "-np.inf",
     "nan": "np.nan",
 }
-_VALUES = {"zeros": 0.0, "ones": 1.0, "large": 1e4}
+_VALUES = {
+    "zeros": 0.0,
+    "ones": 1.0,
+    "tenth": 0.1,
+    "large": 1e4,
+    "inf": float("inf"),
+    "-inf": -float("inf"),
+}
 
 
 class Setting:
@@ -190,8 +198,11 @@ class Setting:
 
     def _maker(self, kind: MaskForm, content: Content) -> str:
         case = self.case
+        if content not in MASKABLE_CONTENTS:
+            raise ValueError(f"content={content!r} cannot be masked by its value")
+        value = _VALUES.get(content, float(np.finfo(case.dtype).max))
         spec = {
-            "masking": Spec("Masking", {"mask_value": _VALUES.get(content, 0.0)}),
+            "masking": Spec("Masking", {"mask_value": value}),
             "embedding": Spec(
                 "Embedding",
                 {"input_dim": VOCABULARY, "output_dim": case.features, "mask_zero": True},
@@ -217,6 +228,7 @@ class Setting:
         travelling: Expression | None = None,
         states: list[Expression | Output] | None = None,
         masked: MaskForm | None = None,
+        content: Content | None = None,
         mode: str | None = None,
         going_on: bool = False,
         **extra: Operand,
@@ -224,9 +236,9 @@ class Setting:
         """A call by the case's form, with what is given here in place of the case's own.
 
         A stateful layer starts afresh, but where the call is `going_on` with the states of
-        the last one. `masked` is another way for the mask to reach the layer. `travelling`
-        is a mask that travels with the tensor besides an explicit one. `extra` arguments
-        are added.
+        the last one. `masked` is another way for the mask to reach the layer. `content` is
+        what masked steps hold, where a layer masks it by its value. `travelling` is a mask
+        that travels with the tensor besides an explicit one. `extra` arguments are added.
         """
         form, spec = self.case.form, spec or self.case.spec
         layer = layer or self.layer(spec)
@@ -243,7 +255,7 @@ class Setting:
         if masked == "embedding":
             tensor = Through(self._maker("embedding", "zeros"), (given_inputs,))
         elif masked == "masking":
-            tensor = Through(self._maker("masking", self.case.batch.content), (tensor,))
+            tensor = Through(self._maker("masking", content or self.case.batch.content), (tensor,))
         elif masked == "travelling" or travelling is not None:
             carried = mask if travelling is None else self._transposed(travelling)
             tensor = Through(self._maker("travelling", "zeros"), (given_inputs, carried))

@@ -103,6 +103,10 @@ class Finding(_Written, frozen=True, forbid_unknown_fields=True, kw_only=True):
     exception: str | None = None
     script: str = ""
     script_fails: bool | None = None
+    failing: int = 0
+    passing: int = 0
+    shared: list[str] = []
+    regions: list[dict[str, list[str]]] = []
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -136,7 +140,8 @@ class Entry(_Written, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     `deviations` counts, for each id of the ledger, the examples it excused; `fixed` names the
     ids that no longer deviate. `configurations` of `configurations_total` were met, and `pairs` of
-    `pairs_total` pairs of argument values; `traits` counts the batches that had each. `seconds`
+    `pairs_total` pairs of argument values; `traits` counts the batches that had each, and
+    `outside` those that lay outside every region of the ledger. `seconds`
     are by phase (draw, build, trace, call, check), `counts` whatever else was counted. `worker`
     is the process that ran the cell, `memory_mb` its resident memory afterwards in megabytes.
     """
@@ -160,6 +165,7 @@ class Entry(_Written, frozen=True, forbid_unknown_fields=True, kw_only=True):
     configurations_total: int = 0
     pairs: int = 0
     pairs_total: int = 0
+    outside: int = 0
     traits: dict[str, int] = {}
     seconds: dict[str, float] = {}
     counts: dict[str, int] = {}
