@@ -24,8 +24,9 @@ _HEALTH = {state: place for place, state in enumerate(reversed(STATES))} | {"fix
 class Change:
     """A cell that both records have, and that is not what it was.
 
-    `appeared` and `gone` are ids of the ledger, `news` what neither the ledger nor the old
-    record knows. `worse` weighs the outcomes, and what came up within them.
+    `appeared` and `gone` are ids of the ledger, `known` are all that the new record names here,
+    `news` is what neither the ledger nor the old record knows. `worse` weighs the outcomes, and
+    what came up within them.
     """
 
     key: Key
@@ -33,6 +34,7 @@ class Change:
     new: str
     appeared: tuple[str, ...] = ()
     gone: tuple[str, ...] = ()
+    known: tuple[str, ...] = ()
     news: tuple[NewKey, ...] = ()
 
     @property
@@ -88,6 +90,7 @@ def _change(key: Key, old: Entry | None, new: Entry | None) -> Change | None:
         *states,
         appeared=tuple(sorted(known[1] - known[0])) if states[0] in ENDED else (),
         gone=tuple(sorted(known[0] - known[1])) if states[1] in ENDED else (),
+        known=tuple(sorted(known[1])),
         news=tuple(one for one in found[1] if one not in found[0]),
     )
     quiet = not (change.appeared or change.gone or change.news)
@@ -148,24 +151,27 @@ def _cells(title: str, changes: list[Change], width: int) -> Iterator[str]:
     for (old, new), moved in sorted(moves.items(), key=lambda item: order[item[0][1]]):
         move = f"{old} -> {new}" if old != new else f"still {new}, otherwise than before"
         yield f"  {move}: {counted(len(moved), 'cell')}"
-        causes: dict[str, list[Change]] = {}
+        causes: dict[tuple[str, ...], list[Change]] = {}
         for change in moved:
             causes.setdefault(_cause(change), []).append(change)
-        for cause, caused in causes.items():
-            yield from _wrapped(cause, width, "    ")
+        for lines, caused in causes.items():
+            for line in lines:
+                yield from _wrapped(line, width, "    ")
             layers: dict[str, list[str]] = {}
             for change in caused:
-                execution = f" ({change.key.device} {change.key.mode})"
-                layers.setdefault(change.key.layer, []).append(change.key.property + execution)
+                layer = f"{change.key.layer or '?'} ({change.key.device} {change.key.mode})"
+                layers.setdefault(layer, []).append(change.key.property)
             for layer, properties in layers.items():
-                yield from _wrapped(f"{layer or '?'}: {_cut(properties)}", width, "      ")
+                yield from _wrapped(f"{layer}: {_cut(properties)}", width, "      ")
 
 
-def _cause(change: Change) -> str:
-    parts = [f"+ {one}" for one in change.appeared]
-    parts += [f"+ new: {_named(one)}" for one in change.news]
-    parts += [f"- {one}" for one in change.gone]
-    return "; ".join(parts) or "no deviation is named"
+def _cause(change: Change) -> tuple[str, ...]:
+    """What came and went in a cell, a line each."""
+    lines = [f"+ {one}" for one in change.appeared]
+    lines += [f"+ new: {_named(one)}" for one in change.news]
+    lines += [f"- {one}" for one in change.gone]
+    lines += [] if lines else [f"known now: {one}" for one in change.known]
+    return tuple(lines) or ("no deviation is named",)
 
 
 def _named(key: NewKey) -> str:

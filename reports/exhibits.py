@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from reports.cells import key_of_entry, new_findings
 from reports.ledger import Deviation, LedgerError
@@ -18,11 +18,12 @@ from reports.pictures import difference_picture, mask_picture
 from reports.record import Entry, Finding, Record
 from reports.terminal import clean
 
-__all__ = ["Exhibit", "Shown", "exhibits", "read_ledger", "short", "shown"]
+__all__ = ["Exhibit", "Shown", "exhibits", "joined", "read_ledger", "short", "shown"]
 
 _TEXT = 600
 _CASE = 3_000
 _SCRIPT = 20_000
+_FACTS = 200
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +36,8 @@ class Shown:
     message: str
     deviation: str | None
     case: str
-    facts: tuple[str, ...]
+    facts: Markup
+    facts_count: int
     left: str
     right: str
     apart: str
@@ -107,6 +109,20 @@ def short(text: str, limit: int = _TEXT) -> str:
 _cleaned = functools.lru_cache(maxsize=4096)(clean)
 
 
+@functools.lru_cache(maxsize=4096)
+def _escaped(text: str) -> str:
+    return str(escape(text))
+
+
+def joined(form: str, items: Iterable[tuple[str | int, ...]]) -> Markup:
+    """Many short texts, each cleaned, escaped and put into a form.
+
+    A page has a hundred thousand of these: one by one in a template they take most of its time.
+    """
+    parts = (form.format(*(_escaped(short(str(one))) for one in item)) for item in items)
+    return Markup("".join(parts))
+
+
 def shown(finding: Finding) -> Shown:
     """A finding as a page shows it."""
     apart = ""
@@ -122,7 +138,8 @@ def shown(finding: Finding) -> Shown:
         message=clean(finding.message, _TEXT),
         deviation=None if finding.deviation is None else short(finding.deviation),
         case=clean(finding.case_text, _CASE),
-        facts=tuple(map(short, finding.facts[:200])),
+        facts=joined("<code>{}</code> ", ((fact,) for fact in finding.facts[:_FACTS])),
+        facts_count=len(finding.facts),
         left=clean(finding.left, _CASE, lines=True),
         right=clean(finding.right, _CASE, lines=True),
         apart=apart,
@@ -182,6 +199,8 @@ def _listed(
         ]
         entry, finding = min(pairs, key=_size) if pairs else (group[0], None)
         deviation = ledger.get(name)
+        if finding is None and deviation is not None:
+            entry, finding = _pinned(group, deviation)
         yield Exhibit(
             anchor="",
             title=short(name),
@@ -195,6 +214,23 @@ def _listed(
             link=clean(deviation.link, _TEXT) if deviation else "",
             versions=_versions(deviation) if deviation else "",
         )
+
+
+def _pinned(entries: list[Entry], deviation: Deviation) -> tuple[Entry, Finding | None]:
+    """A pinned case of an entry of which a record keeps none, and the cell that replays it."""
+    for pin in deviation.pins:
+        for entry in entries:
+            if (entry.property, entry.layer) == (pin.property, pin.layer):
+                text = msgspec.json.encode(pin.case).decode()
+                return entry, Finding(
+                    comparison=pin.comparison,
+                    level=entry.level,
+                    kind=deviation.kind,
+                    message="As the ledger pins it: the record keeps no case of its own.",
+                    case=pin.case,
+                    case_text=text,
+                )
+    return entries[0], None
 
 
 def _versions(deviation: Deviation) -> str:

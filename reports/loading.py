@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ import msgspec
 from reports.record import FAILING, OUTCOMES, Record, RecordError, read_record
 from reports.terminal import clean
 
-__all__ = ["LeftOut", "Loaded", "Source", "incompleteness", "load", "verdict"]
+__all__ = ["LeftOut", "Loaded", "Source", "counted", "incompleteness", "load", "verdict"]
 
 _SENTENCE = 500
 
@@ -114,8 +114,3 @@ def verdict(record: Record) -> tuple[bool, str]:
 def counted(count: int, noun: str) -> str:
     """A number and its noun."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
-
-
-def listed(items: Sequence[str]) -> str:
-    """Items as words: `a, b and c`."""
-    return f"{', '.join(items[:-1])} and {items[-1]}" if len(items) > 1 else "".join(items)

@@ -7,8 +7,11 @@ import functools
 from collections import Counter
 from collections.abc import Sequence
 
+from markupsafe import Markup
+
 from reports.cells import STATES, Key, cells
-from reports.exhibits import Exhibit, Shown, short, shown
+from reports.exhibits import Exhibit, Shown, joined, short, shown
+from reports.loading import counted
 from reports.record import NOT_RUN, Entry, Record
 
 __all__ = ["SYMBOLS", "CellView", "Table", "counts", "tables", "views"]
@@ -24,6 +27,8 @@ SYMBOLS = {
     "holds": "\N{CHECK MARK}",
 }
 """A mark for each outcome: no two are told apart by colour alone."""
+
+_FINDINGS = 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,8 +46,10 @@ class CellView:
     state: str
     entry: Entry | None
     findings: tuple[Shown, ...]
+    traits: Markup
+    seconds: Markup
+    more: int = 0  # findings that are not shown
     statement: str = ""
-    traits: tuple[tuple[str, int], ...] = ()
     deviations: tuple[tuple[str, str, int], ...] = ()  # title, anchor, examples
     execution: str = ""
 
@@ -50,6 +57,16 @@ class CellView:
     def name(self) -> str:
         """The cell in words."""
         return ", ".join(filter(None, (self.property, self.layer, self.key.device, self.key.mode)))
+
+    @functools.cached_property
+    def reached(self) -> str:
+        """How many configurations, examples and batches the cell met."""
+        one = self.entry
+        if one is None:
+            return ""
+        batches = f"{one.batches:,} {'batch' if one.batches == 1 else 'batches'}"
+        total = counted(one.configurations_total, "configuration")
+        return f"{one.configurations:,} of {total}, {counted(one.examples, 'example')}, {batches}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,9 +98,14 @@ def views(record: Record, exhibits: Sequence[Exhibit]) -> list[CellView]:
                 property=short(key.property) or "(unknown)",
                 state=NOT_RUN if entry is None else entry.outcome,
                 entry=entry,
-                findings=tuple(map(shown, entry.findings)) if entry else (),
+                findings=tuple(map(shown, entry.findings[:_FINDINGS])) if entry else (),
+                more=max(0, len(entry.findings) - _FINDINGS) if entry else 0,
                 statement=short(entry.statement) if entry else "",
-                traits=tuple((short(k), n) for k, n in entry.traits.items()) if entry else (),
+                traits=joined("<span>{} <b>{}</b></span> ", entry.traits.items() if entry else ()),
+                seconds=joined(
+                    "<span>{} <b>{}</b></span> ",
+                    ((k, f"{n:.2f}") for k, n in (entry.seconds if entry else {}).items()),
+                ),
                 deviations=tuple(deviations),
             )
         )
@@ -140,5 +162,5 @@ def _table(found: list[CellView]) -> Table:
 
 def counts(found: Sequence[CellView]) -> list[tuple[str, int]]:
     """How many cells have each outcome, worst first; outcomes without any are left out."""
-    counted = Counter(one.state for one in found)
-    return [(state, counted[state]) for state in STATES if counted[state]]
+    numbers = Counter(one.state for one in found)
+    return [(state, numbers[state]) for state in STATES if numbers[state]]

@@ -7,6 +7,7 @@ import datetime
 import os
 import re
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -69,6 +70,11 @@ def pages(
     """
     now = now or datetime.datetime.now(datetime.UTC)
     seen = [_view(number, source, ledger, now) for number, source in enumerate(sources, 1)]
+    titles = Counter(view.title for view in seen)
+    for number, view in enumerate(seen):
+        if titles[view.title] > 1:
+            # Two runs of one implementation are to be told apart.
+            seen[number] = dataclasses.replace(view, title=f"{view.title}, record {number + 1}")
     environment = _templates()
     shared = {"mark": _MARK, "built": now, "notes": list(map(short, notes)), "views": seen}
     index = environment.get_template("index.html")
@@ -204,4 +210,3 @@ def _stale(folder: Path, names: list[str]) -> Iterator[Path]:
 def _ours(path: Path) -> bool:
     with path.open(encoding="utf-8", errors="replace") as file:
         return _MARK in file.read(1_000)
-

@@ -58,8 +58,12 @@ def clean(text: str, limit: int, *, lines: bool = False) -> str:
 
     Line ends are kept where `lines` is true, and are spaces elsewhere; what is cut is marked.
     """
-    if lines and len(text) <= limit and text.isascii() and text.replace("\n", "").isprintable():
-        return text  # most texts, and thousands of them stand on a page
+    if len(text) <= limit and text.isascii():
+        # Most texts need nothing, and thousands of them stand on a page.
+        if lines and text.replace("\n", "").isprintable():
+            return text
+        if text.isprintable() and "  " not in text and text == text.strip():
+            return text
     # Cut first, with room for what goes away: cleaning ten megabytes would take seconds.
     start = _ESCAPES.sub("", text[: 4 * limit + 1_000]).replace("\r\n", "\n").expandtabs(4)
     if not lines:
