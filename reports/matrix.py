@@ -56,7 +56,8 @@ class CellView:
     @functools.cached_property
     def name(self) -> str:
         """The cell in words."""
-        return ", ".join(filter(None, (self.property, self.layer, self.key.device, self.key.mode)))
+        execution = short(self.key.device), short(self.key.mode)
+        return ", ".join(filter(None, (self.property, self.layer, *execution)))
 
     @functools.cached_property
     def reached(self) -> str:
@@ -126,7 +127,7 @@ def _labelled(found: list[CellView]) -> list[CellView]:
             words.append(one.key.device)
         if len({key.mode for key in beside}) > 1:
             words.append(one.key.mode)
-        labelled.append(dataclasses.replace(one, execution=" ".join(words)))
+        labelled.append(dataclasses.replace(one, execution=short(" ".join(words))))
     return labelled
 
 

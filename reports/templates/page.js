@@ -76,7 +76,7 @@ function prepareFilters() {
     document.getElementById("shown").textContent = `${visible.size} of ${cells.length} cells`;
   };
   form.hidden = false;
-  form.addEventListener("input", apply);
+  for (const event of ["input", "change"]) form.addEventListener(event, apply);
   form.addEventListener("submit", (event) => event.preventDefault());
   // The fields have their old values still while the event runs.
   form.addEventListener("reset", () => setTimeout(apply));
