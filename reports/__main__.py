@@ -72,6 +72,11 @@ def _command(
 
 
 def _site(chosen: argparse.Namespace) -> int:
+    with _uncollected():
+        return _built(chosen)
+
+
+def _built(chosen: argparse.Namespace) -> int:
     loaded = _loaded(chosen.records)
     if not loaded.sources:
         return _refused("no record can be used: no page was written")
@@ -80,8 +85,7 @@ def _site(chosen: argparse.Namespace) -> int:
         for problem in problems:
             _say(problem, file=sys.stderr)
         notes = [*(one.reason for one in loaded.left_out), *problems]
-        with _uncollected():
-            files = pages(loaded.sources, ledger=ledger, notes=notes)
+        files = pages(loaded.sources, ledger=ledger, notes=notes)
         write_site(chosen.out, files)
     except (LedgerError, SiteError) as error:
         return _refused(str(error))

@@ -46,6 +46,15 @@ TRAITS = (
     "nan_padding",
     "explicit_mask",
     "made_mask",
+    "travelling_mask",
+    "initial_state",
+    "cast",
+    "batch_equals_max_len",
+    "batch_equals_features",
+    "max_len_equals_features",
+    "units_equal_features",
+    "units_equal_max_len",
+    "large_padding",
 )
 
 
@@ -134,9 +143,11 @@ def large_record(cells: int, *, keras: str = "3.15.1") -> Record:
         layer = f"Layer{number // 25}"
         traits = {trait: 10 + number % 7 + place for place, trait in enumerate(TRAITS)}
         # Scripts and cases differ in a real record: nothing is to be gained by repetition.
-        script = f"{SCRIPT}# {number}, Keras {keras}\n"
-        found = finding(script=script, facts=[f"{trait}={number}" for trait in TRAITS])
-        one = entry(name, layer, traits=traits, seconds={"draw": 0.5, "check": 0.1, "total": 2.0})
+        script = f"{2 * SCRIPT}# {number}, Keras {keras}\n"
+        facts = [*TRAITS, *(f"argument_{place}={number % 3}" for place in range(10))]
+        found = finding(script=script, facts=facts)
+        seconds = dict.fromkeys(("build", "trace", "call", "draw", "check", "total"), number / 7)
+        one = entry(name, layer, traits=traits, seconds=seconds)
         if number % 10 == 0:
             one = msgspec.structs.replace(one, outcome="new", findings=[found])
         elif number % 3 == 0:

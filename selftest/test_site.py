@@ -2,21 +2,17 @@
 
 import datetime
 import html.parser
-import re
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import pytest
 
-from reports.__main__ import main
-from reports.exhibits import exhibits, read_ledger
-from reports.ledger import Deviation, LedgerError, Pattern, Pin, Region
+from reports.exhibits import exhibits
+from reports.ledger import Deviation, Pattern, Pin, Region
 from reports.loading import Source
 from reports.matrix import SYMBOLS, tables, views
-from reports.pictures import difference_picture, mask_picture
-from reports.record import NOT_RUN, OUTCOMES, Record, write_record
-from reports.site import SiteError, pages, write_site
+from reports.record import NOT_RUN, OUTCOMES, Record
+from reports.site import pages
 from selftest.records import SCRIPT, entry, finding, record
 
 NOW = datetime.datetime(2026, 11, 25, 12, tzinfo=datetime.UTC)
@@ -171,66 +167,6 @@ def test_a_script_is_on_the_page_letter_for_letter() -> None:
     assert len(page.of("copy")) == 2
 
 
-def test_a_mask_is_drawn_with_marks() -> None:
-    """Valid steps are filled and masked ones struck through, and a reader is told both."""
-    picture = mask_picture({"batch": {"mask": ["10", "00"]}})
-    assert picture is not None
-    valid, masked, marks = re.findall(r'd="([^"]*)"', picture)
-    assert (valid.count("M"), masked.count("M"), marks.count("M")) == (1, 3, 3)
-    assert "row 0: 10; row 1: 00" in picture
-
-
-@pytest.mark.parametrize(
-    "case",
-    [
-        {},
-        {"batch": 3},
-        {"batch": {"mask": []}},
-        {"batch": {"mask": ["1<"]}},
-        {"batch": {"mask": [[True]]}},
-        {"output": [2, 3], "mask": [2, 3]},
-    ],
-)
-def test_a_case_without_rows_of_a_mask_has_no_picture(case: dict[str, Any]) -> None:
-    """What is no mask is not drawn, and does no harm."""
-    assert mask_picture(case) is None
-
-
-@pytest.mark.parametrize(
-    ("shape", "differing", "crossed", "squares"),
-    [
-        ([2, 3, 4], [[0, 1, 0], [0, 1, 3], [1, 2, 0]], 2, 6),
-        ([5], [[4]], 1, 5),
-        ([], [[]], 1, 1),
-    ],
-)
-def test_differing_positions_are_crossed_over_the_first_two_axes(
-    shape: list[int], differing: list[list[int]], crossed: int, squares: int
-) -> None:
-    """A square stands for all values along the other axes."""
-    picture = difference_picture(shape, differing)
-    assert picture is not None
-    paths = dict(re.findall(r'<path class="([^"]*)" d="([^"]*)"', picture))
-    assert paths["differs"].count("M") == crossed
-    assert paths["differs mark"].count("M") == 2 * crossed
-    assert paths["same"].count("M") == squares - crossed
-
-
-def test_positions_that_no_array_has_are_not_drawn() -> None:
-    """Nothing known, or positions outside the shape: no picture."""
-    assert difference_picture([2, 2], []) is None
-    assert difference_picture([2, 2], [[2, 0]]) is None
-    assert difference_picture([2, 2], [[0]]) is None
-
-
-def test_a_large_picture_is_cut_and_says_so() -> None:
-    """Hundreds of rows are not drawn in full."""
-    picture = mask_picture({"batch": {"mask": ["10" * 200] * 300}})
-    assert picture is not None
-    assert "the first 24 x 40 of 300 x 400" in picture
-    assert len(picture) < 60_000
-
-
 def test_an_incomplete_run_is_loud_and_never_green() -> None:
     """Both pages say it, with x of y cells, and its missing cells stand in the matrix."""
     made = record(entry(), not_run=["x::test_cell[LSTM-truth-cpu:0-graph]", "x::odd"])
@@ -347,149 +283,3 @@ def test_ten_megabytes_in_a_text_are_cut_with_a_mark() -> None:
     files = pages(sources, ledger={}, now=NOW)
     assert sum(map(len, files.values())) < 500_000
     assert "(cut, 10,000,000 characters in all)" in files["record-1.html"]
-
-
-def built(folder: Path, *arguments: str) -> int:
-    """The exit status of `site` for a record, with more arguments."""
-    path = folder / "record.json"
-    if not path.exists():
-        write_record(path, record(entry()))
-    return main(["site", str(path), *arguments])
-
-
-def test_pages_load_nothing_but_their_own_files(tmp_path: Path) -> None:
-    """Every address on a page is of a file beside it, so that it works without a network."""
-    assert built(tmp_path, "--out", str(tmp_path / "pages")) == 0
-    for path in (tmp_path / "pages").glob("*.html"):
-        for tag, found in Page(path.read_text()).tags:
-            address = found.get("src") or (found.get("href") if tag in ("a", "link") else None)
-            if address and not address.startswith(("#", "data:")):
-                assert (tmp_path / "pages" / address.split("#")[0]).is_file(), address
-    assert "url(" not in (tmp_path / "pages" / "style.css").read_text()
-
-
-def test_bad_records_are_left_out_and_the_pages_say_so(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """One sentence in the terminal and on the page for each file that is no record."""
-    (tmp_path / "cut.json").write_text('{"schema": ')
-    out = tmp_path / "pages"
-    assert built(tmp_path, str(tmp_path / "cut.json"), "--out", str(out)) == 0
-    said = capsys.readouterr()
-    assert said.err.count("\n") == 1
-    assert "1 of 2 records" in said.out
-    assert said.err.strip() in Page((out / "index.html").read_text()).text
-
-
-def test_without_a_usable_record_nothing_is_written(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Exit status 2, a sentence, and no folder."""
-    assert main(["site", str(tmp_path / "no.json"), "--out", str(tmp_path / "pages")]) == 2
-    assert capsys.readouterr().err.splitlines()[-1] == (
-        "no record can be used: no page was written"
-    )
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_file_in_place_of_the_folder_is_kept(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """A file, also one above, is refused with one sentence and exit status 2."""
-    (tmp_path / "pages").write_text("mine")
-    for out in (tmp_path / "pages", tmp_path / "pages" / "below"):
-        assert built(tmp_path, "--out", str(out)) == 2
-        assert capsys.readouterr().err.count("\n") == 1
-    assert (tmp_path / "pages").read_text() == "mine"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["pages", "record.json"]
-
-
-def test_a_disk_that_fails_leaves_nothing_half_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where writing a page fails, an earlier site stays whole and no new one begins."""
-    old = {"index.html": "<!-- generated by keras-mask-tests --> old", "record-1.html": "old"}
-    write_site(tmp_path / "there", old)
-    write = Path.write_text
-
-    def failing(self: Path, text: str, **options: Any) -> int:
-        if self.name == "record-1.html":
-            raise OSError(28, "No space left on device")
-        return write(self, text, **options)
-
-    monkeypatch.setattr(Path, "write_text", failing)
-    for name in ("there", "not there"):
-        with pytest.raises(SiteError, match="no space left"):
-            write_site(tmp_path / name, {"index.html": "new", "record-1.html": "new"})
-    assert [path.name for path in tmp_path.iterdir()] == ["there"]
-    assert {path.name: path.read_text() for path in (tmp_path / "there").iterdir()} == old
-
-
-def test_a_folder_that_cannot_be_written_is_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """One sentence that names the folder, and exit status 2."""
-
-    def refused(self: Path, *args: Any, **options: Any) -> None:
-        raise PermissionError(13, "Permission denied")
-
-    (tmp_path / "pages").mkdir()
-    write_record(tmp_path / "record.json", record(entry()))
-    monkeypatch.setattr(Path, "mkdir", refused)  # to root nothing is unwritable
-    assert built(tmp_path, "--out", str(tmp_path / "pages")) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line == f"cannot write pages into {tmp_path / 'pages'}: permission denied"
-
-
-def test_files_of_others_are_neither_replaced_nor_removed(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Beside them the pages are written; in place of one they are refused."""
-    out = tmp_path / "pages"
-    out.mkdir()
-    (out / "notes.txt").write_text("mine")
-    (out / "record-7.html").write_text("mine, by chance of that name")
-    assert built(tmp_path, "--out", str(out)) == 0
-    assert (out / "notes.txt").read_text() == "mine"
-    assert (out / "record-7.html").exists()
-    (out / "index.html").write_text("my own page")
-    assert built(tmp_path, "--out", str(out)) == 2
-    assert "index.html" in capsys.readouterr().err
-    assert (out / "index.html").read_text() == "my own page"
-    assert (out / "record-1.html").exists()
-
-
-def test_building_again_removes_pages_of_records_that_are_gone(tmp_path: Path) -> None:
-    """No page of an earlier site is left that nothing leads to."""
-    one, two = (Source(Path(f"{n}.json"), record(entry(), seed=n)) for n in (1, 2))
-    write_site(tmp_path / "pages", pages([one, two], ledger={}))
-    write_site(tmp_path / "pages", pages([two], ledger={}))
-    assert sorted(path.name for path in (tmp_path / "pages").iterdir()) == [
-        "index.html",
-        "page.js",
-        "record-1.html",
-        "style.css",
-    ]
-
-
-def test_the_checked_in_ledger_is_read_whole() -> None:
-    """Every entry of reports/ledger.toml can be shown."""
-    path = Path(__file__).parent.parent / "reports" / "ledger.toml"
-    known, problems = read_ledger(path)
-    assert problems == []
-    assert len(known) == path.read_text().count("[[deviation]]")
-
-
-def test_a_ledger_that_cannot_be_read_is_named(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Missing or no TOML: one sentence and exit status 2; a bad entry is left out and named."""
-    ledger = tmp_path / "ledger.toml"
-    with pytest.raises(LedgerError, match=r"ledger\.toml cannot be read"):
-        read_ledger(ledger)
-    ledger.write_text("[[deviation")
-    assert built(tmp_path, "--ledger", str(ledger), "--out", str(tmp_path / "pages")) == 2
-    assert "is not TOML" in capsys.readouterr().err
-    ledger.write_text('[[deviation]]\nid = "one"\n')
-    assert built(tmp_path, "--ledger", str(ledger), "--out", str(tmp_path / "pages")) == 0
-    assert "entry 1 of the ledger" in capsys.readouterr().err
