@@ -34,7 +34,7 @@ def as_if_nothing_were_masked(case: RecurrentCase) -> Plan:
 
 def _unmasked(setting: Setting, inputs: Expression) -> Plan:
     one = setting.call("y")
-    two = setting.call("z", masked="absent", inputs=inputs)
+    two = setting.call("z", masked="absent", inputs=inputs, mode="eager")
     agree = setting.all_agree(one, two, tolerance=setting.tolerance)
     return Plan(setting.plan_steps(), tuple(agree))
 

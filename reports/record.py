@@ -85,7 +85,9 @@ class Finding(_Written, frozen=True, forbid_unknown_fields=True, kw_only=True):
     traits, arguments and execution, which the regions of the ledger speak of. `left` and `right`
     are the values of the two sides as short text, `difference` the largest one between them and
     `bound` what was allowed. `script` is the plain code that shows it; `script_fails` says
-    whether that was executed and seen to fail, None where it was not executed.
+    whether that was executed and seen to fail, None where it was not executed. Where values of
+    two sides of one `shape` were compared, `differing` are the first indices at which they
+    differ, each with a number an axis.
     """
 
     comparison: str
@@ -107,6 +109,8 @@ class Finding(_Written, frozen=True, forbid_unknown_fields=True, kw_only=True):
     passing: int = 0
     shared: list[str] = []
     regions: list[dict[str, list[str]]] = []
+    shape: list[int] = []
+    differing: list[list[int]] = []
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -62,7 +62,12 @@ def clean(text: str, limit: int, *, lines: bool = False) -> str:
     start = _ESCAPES.sub("", text[: 4 * limit + 1_000]).replace("\r\n", "\n").expandtabs(4)
     if not lines:
         start = " ".join(start.split())
-    kept = "".join(one for one in start if one == "\n" or unicodedata.category(one) not in _DROPPED)
+    kept = start
+    # Most texts need no look at each character, and thousands of them stand on a page.
+    if not (start.isascii() and start.replace("\n", "").isprintable()):
+        kept = "".join(
+            one for one in start if one == "\n" or unicodedata.category(one) not in _DROPPED
+        )
     if len(kept) > limit or len(text) > 4 * limit + 1_000:
         kept = f"{kept[:limit]}... (cut, {len(text):,} characters in all)"
     return kept
