@@ -16,8 +16,10 @@ from hypothesis.database import DirectoryBasedExampleDatabase
 
 from execution.running import Execution, Runner
 from properties.comparisons import Mismatch, mismatches
+from properties.deaths import Deaths
 from properties.explaining import described
 from properties.families import FAMILIES, Stratum
+from properties.journal import SILENT, Journal
 from properties.registry import PROPERTIES, Property
 
 __all__ = ["Cell", "CellRunner", "Ledger", "Profile", "cells", "pin_problem"]
@@ -57,6 +59,9 @@ class Ledger(Protocol):
         self, property: str, layer: str, comparison: str, kind: str, facts: frozenset[str]
     ) -> Any:
         """The entry that knows this deviation, or None."""
+
+    def deadly(self, property: str, layer: str) -> list[Any]:
+        """The entries of which no case may be run in this process."""
 
     def pins(self, property: str, layer: str, mode: str) -> list[tuple[Any, Any]]:
         """The entries, each with a pinned case, to be replayed in this cell."""
@@ -109,6 +114,7 @@ class CellRunner:
         seed: int,
         *,
         explain: bool = True,
+        journal: Journal = SILENT,
     ) -> None:
         self.cell, self.runner, self.ledger = cell, runner, ledger
         self.profile, self.seed = profile, seed
@@ -117,8 +123,11 @@ class CellRunner:
         if profile.name == "nightly":  # every configuration, however dear
             self.property = dataclasses.replace(self.property, share=1)
         self.family = FAMILIES[self.property.family]
+        self.journal = journal
         self.traits: collections.Counter[str] = collections.Counter()
         self.excused: collections.Counter[str] = collections.Counter()
+        module = runner.implementation.installed.name
+        self.deaths = Deaths(cell, module, ledger, journal, self.excused)
         self.seen: dict[str, tuple[Any, Mismatch]] = {}
         self.examples = self.batches = self.met = 0
         self.silent = 0  # batches of which the property has nothing to say
@@ -159,7 +168,8 @@ class CellRunner:
             "outcome": outcome,
             "reason": reason,
             "findings": findings
-            or [self._described(case, found, id_) for id_, (case, found) in self.seen.items()],
+            or [self._described(case, found, id_) for id_, (case, found) in self.seen.items()]
+            + list(self.deaths.findings.values()),
             "deviations": dict(sorted(self.excused.items())),
             "fixed": fixed,
             "examples": self.examples,
@@ -199,6 +209,12 @@ class CellRunner:
         cell = self.cell
         for deviation, pin in self.ledger.pins(cell.property, cell.layer, cell.execution.mode):
             case: Any = msgspec.convert(pin.case, self.family.case_type)
+            if deviation in self.deaths.known:
+                if not self.deaths.replay(deviation, case) and deviation.id not in fixed:
+                    fixed.append(deviation.id)
+                continue
+            if self.deaths.excuse(case):
+                continue
             found = [
                 mismatch
                 for mismatch in self._mismatches(case)
@@ -276,6 +292,8 @@ class CellRunner:
 
     def _failure(self, case: Any) -> _NewDeviation | None:
         """The first comparison of a case that fails and that the ledger does not excuse."""
+        if self.deaths.excuse(case):
+            return None
         self.batches += 1
         traits = self.family.traits(case)
         self.traits.update(traits)
@@ -298,7 +316,8 @@ class CellRunner:
         if not plan.comparisons:
             self.silent += 1
             return []
-        results = self.runner.run(plan.steps)
+        with self.journal.running(case):
+            results = self.runner.run(plan.steps)
         started = time.perf_counter()
         try:
             return list(mismatches(plan, results))
@@ -313,7 +332,8 @@ class CellRunner:
         case, mismatch = found.case, found.mismatch
         if self.explain and shrink:
             case, mismatch = self._simplest(case, mismatch)
-        return self._described(case, mismatch, None)
+        with self.journal.running(case):  # its script runs in this process too
+            return self._described(case, mismatch, None)
 
     def _described(self, case: Any, mismatch: Mismatch, deviation: str | None) -> dict[str, Any]:
         finding = described(

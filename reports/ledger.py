@@ -37,6 +37,7 @@ Kind = Literal[
     "no warning",
 ]
 KINDS: tuple[str, ...] = get_args(Kind)
+_DEADLY = frozenset({"crash", "hang"})  # a case takes its process along, or never lets it go on
 IMPLEMENTATIONS = ("keras", "tf_keras")
 
 
@@ -198,6 +199,16 @@ class Ledger(msgspec.Struct, frozen=True):
             ):
                 return one
         return None
+
+    def deadly(self, property: str, layer: str) -> list[Deviation]:
+        """The entries of which no case may be run in the process of a cell."""
+        return [
+            one
+            for one in self.deviations
+            if one.kind in _DEADLY
+            and layer in one.layers
+            and any(pattern.property == property for pattern in one.comparisons)
+        ]
 
     def pins(self, property: str, layer: str, mode: str) -> list[tuple[Deviation, Pin]]:
         """The pinned cases that a cell replays, each with its entry."""

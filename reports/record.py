@@ -85,7 +85,8 @@ class Finding(_Written, frozen=True, forbid_unknown_fields=True, kw_only=True):
     traits, arguments and execution, which the regions of the ledger speak of. `left` and `right`
     are the values of the two sides as short text, `difference` the largest one between them and
     `bound` what was allowed. `script` is the plain code that shows it; `script_fails` says
-    whether that was executed and seen to fail, None where it was not executed.
+    whether that was executed and seen to fail, None where it was not executed. Where the case
+    ended its process, or hung, `stacks` are those of its threads at that moment, if known.
     """
 
     comparison: str
@@ -103,6 +104,7 @@ class Finding(_Written, frozen=True, forbid_unknown_fields=True, kw_only=True):
     exception: str | None = None
     script: str = ""
     script_fails: bool | None = None
+    stacks: str = ""
 
     def __post_init__(self) -> None:
         super().__post_init__()
