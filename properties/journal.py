@@ -53,7 +53,7 @@ class Journal:
     def __init__(self, folder: Path | None = None, name: str = "", *, limit: float = 0.0) -> None:
         self.limit = limit
         self._file: int | None = None
-        self._stacks: Any = None
+        self._stacks = -1
         self._cell = b""
         # Arming starts a thread: 80 microseconds, so it is not done for each case.
         self._slack = min(1.0, limit / 4)
@@ -62,8 +62,9 @@ class Journal:
             return
         # A worker on another machine has no such folder: it dies without a word then.
         with contextlib.suppress(OSError):
-            self._stacks = (folder / f"{name}.stacks").open("wb")
-            self._file = os.open(folder / f"{name}.note", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+            self._stacks = os.open(folder / f"{name}.stacks", flags)
+            self._file = os.open(folder / f"{name}.note", flags)
 
     @contextlib.contextmanager
     def opened(self, cell: str) -> Iterator[None]:

@@ -1,7 +1,7 @@
 """A pytest plugin that ends, or stops, workers in the middle of chosen cells.
 
 `pytest -p selftest.killer` reads the variable `KMT_KILLS`, a list of `Kill` in JSON. As a
-command it is `properties.alone` with the same deaths in it.
+command, which takes a node id, it is `properties.alone` with that cell's deaths in it.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any, Literal
@@ -29,7 +30,8 @@ WAYS: tuple[Way, ...] = ("SIGKILL", "SIGSEGV", "exit", "hang", "hang in C")
 class Kill(msgspec.Struct, frozen=True):
     """Die in the `call`-th list of steps that a cell runs and that holds `argument`.
 
-    `cell` is a part of the cell's node id, `argument` a part of the source of a layer.
+    The 0th is none: the cell has not begun. `cell` is a part of the cell's node id, `argument` a
+    part of the source of a layer.
     """
 
     cell: str
@@ -49,7 +51,7 @@ class _Killer:
     def __init__(self) -> None:
         text = os.environ.get(VARIABLE, "[]")
         self.kills = msgspec.json.decode(text, type=list[Kill])
-        self.node: str | None = None  # None: whatever the cell
+        self.node = ""
         self.calls: dict[Kill, int] = {}
 
     def plant(self) -> None:
@@ -65,7 +67,7 @@ class _Killer:
     def met(self, steps: tuple[Any, ...]) -> None:
         """Some steps are about to be run."""
         for kill in self.kills:
-            if self.node is not None and kill.cell not in self.node:
+            if kill.cell not in self.node:
                 continue
             sources = [step.spec.source() for step in steps if hasattr(step, "spec")]
             if kill.argument and not any(kill.argument in source for source in sources):
@@ -78,6 +80,10 @@ class _Killer:
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
         """Another cell begins."""
         self.node = item.nodeid
+        for kill in self.kills:
+            if kill.call == 0 and kill.cell in self.node:
+                _die(kill.way)
+        alone.COMMAND = (sys.executable, "-m", "selftest.killer", item.nodeid)
         return (yield)
 
 
@@ -100,9 +106,10 @@ def pytest_configure(config: pytest.Config) -> None:
         killer = _Killer()
         killer.plant()
         config.pluginmanager.register(killer)
-        alone.COMMAND = (alone.COMMAND[0], "-m", "selftest.killer")
 
 
 if __name__ == "__main__":
-    _Killer().plant()
+    planted = _Killer()
+    planted.node = sys.argv[1]
+    planted.plant()
     alone.main()

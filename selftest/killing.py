@@ -51,7 +51,7 @@ class Run:
         return next(entry for entry in self.record.entries if f"[{cell}]" in entry.node)
 
 
-def killed(*options: str, deaths: tuple[Kill, ...], workers: int = 2, limit: float = 300.0) -> Run:
+def killed(*options: str, deaths: tuple[Kill, ...], workers: int = 2, limit: float = 900.0) -> Run:
     """A run of the suite in whose cells workers die.
 
     Raises subprocess.TimeoutExpired where it does not end within `limit` seconds, and RecordError

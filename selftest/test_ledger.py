@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from reports.ledger import Deviation, Ledger, LedgerError, Pattern, Pin, Region, load_ledger
@@ -274,3 +275,13 @@ def test_a_range_is_told_with_its_gaps() -> None:
         "keras 3.4.0 to 3.6.0, not measured and taken as healthy below 3.4.0 and "
         "between 3.6.0 and 3.8.0 (healthy)"
     )
+
+
+def test_deadly_entries_are_those_of_a_property_and_a_layer() -> None:
+    """Only crashes and hangs keep cases from being run, whatever comparison they name."""
+    crash = msgspec.structs.replace(deviation(("keras 3.0.0",)), id="crash", kind="crash")
+    hang = msgspec.structs.replace(crash, id="hang", kind="hang")
+    ledger = Ledger((deviation(("keras 3.0.0",)), crash, hang))
+    assert [one.id for one in ledger.deadly("padding_is_ignored", "LSTM")] == ["crash", "hang"]
+    assert ledger.deadly("padding_is_ignored", "GRU") == []
+    assert ledger.deadly("mask_is_kept", "LSTM") == []
