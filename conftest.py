@@ -57,9 +57,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--report", metavar="DIR", help="a folder that record.json is written to")
     group.addoption(
         "--case-limit",
-        default="120",
         metavar="SECONDS",
-        help="with workers (-n): a case that runs longer hangs and ends its worker (0: no limit)",
+        help="with -n: a case that runs for longer hangs, and its worker is ended (default: 120; "
+        "0: no limit)",
     )
     group.addoption(
         "--time-limit",
@@ -207,7 +207,12 @@ class _Run:
                 raise pytest.UsageError(
                     f"--device {device}: no such device, visible are {', '.join(visible)}"
                 )
-        self.case_limit = _number("--case-limit", option.case_limit)
+        self.case_limit = _number("--case-limit", option.case_limit or "120")
+        alone = not getattr(option, "tx", None) and not hasattr(config, "workerinput")
+        if option.case_limit and alone:
+            raise pytest.UsageError(
+                f"--case-limit {option.case_limit} needs workers: add -n auto, or -n 1"
+            )
         self.time_limit = _number("--time-limit", option.time_limit or "0")
         given = getattr(config, "workerinput", {}).get("keras_mask_tests_journals")
         self.journals = None if given is None else Path(given)
