@@ -13,6 +13,7 @@ from pathlib import Path
 
 from reports.record import Environment
 from reports.recorder import Deselections, Recorder, bare_entry
+from reports.time_limit import TimeLimit
 
 def death_of(node, worker, status):
     if "untold" in node:
@@ -25,12 +26,13 @@ def is_cell(node):
 
 def pytest_addoption(parser):
     parser.addoption("--record", type=Path)
+    parser.addoption("--limit", type=float)
 
 def pytest_configure(config):
     if hasattr(config, "workerinput"):
         config.pluginmanager.register(Deselections(is_cell))
         return
-    config.pluginmanager.register(Recorder(
+    recorder = Recorder(
         environment=Environment(
             implementation="keras", keras="3.15.1", tensorflow="2.21.0", python="3.11",
             numpy="2.3", hypothesis="6.140", pytest="9.0", platform="Linux", cpus=2,
@@ -38,7 +40,10 @@ def pytest_configure(config):
         ),
         profile="quick", seed=None, folder=config.getoption("--record"), is_cell=is_cell,
         death_of=death_of,
-    ))
+    )
+    config.pluginmanager.register(recorder)
+    if config.getoption("--limit"):
+        config.pluginmanager.register(TimeLimit(config.getoption("--limit"), recorder.stop))
 """
 
 ENTRY = Entry(
@@ -271,6 +276,27 @@ def test_cell(n, record_property):
     assert not record.complete
     assert any("[3]" in node for node in record.not_run)
     assert len(record.entries) + len(record.not_run) == 6
+
+
+def test_a_run_that_reaches_its_limit_leaves_a_whole_record(suite: Suite) -> None:
+    """What hangs is ended with the run, and the record says why and what was not run."""
+    result = suite.run(
+        """
+import time
+
+def test_cell_a(record_property):
+    record_property("cell", ENTRY)
+
+def test_cell_b():
+    time.sleep(100)
+""",
+        *("-p", "xdist", "-n1", "--limit=6"),
+        apart=True,
+    )
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    assert suite.outcomes == {"test_cell_a": "holds"}
+    assert [node.split("::")[1] for node in suite.record.not_run] == ["test_cell_b"]
+    assert suite.record.exit_reason == "stopped: the run reached its limit of 0.1 minutes"
 
 
 def test_workers_report_to_one_record(suite: Suite) -> None:
