@@ -57,6 +57,9 @@ class Ledger(Protocol):
     def concerning(self, property: str, layer: str) -> list[Any]:
         """The entries that speak of a property of a layer."""
 
+    def deadly(self, property: str, layer: str) -> list[Any]:
+        """The entries of which no case may be run in this process."""
+
     def pins(self, property: str, layer: str, mode: str) -> list[tuple[Any, Any]]:
         """The entries, each with a pinned case, to be replayed in this cell."""
 

@@ -20,8 +20,10 @@ from execution.running import Runner
 from properties.alternatives import happens_instead
 from properties.cells import Cell, Ledger, Profile
 from properties.comparisons import Mismatch, Plan, mismatches
+from properties.deaths import Deaths
 from properties.explaining import described
 from properties.families import FAMILIES, Strata, Stratum
+from properties.journal import SILENT, Journal
 from properties.registry import PROPERTIES, Property
 from properties.surveying import Distinct, Survey
 from strategies.configurations import covered_pairs
@@ -52,6 +54,7 @@ class CellRunner:
         *,
         explain: bool = True,
         survey: bool = False,
+        journal: Journal = SILENT,
     ) -> None:
         self.cell, self.runner, self.ledger = cell, runner, ledger
         self.profile, self.seed = profile, seed
@@ -62,8 +65,11 @@ class CellRunner:
         self.family = FAMILIES[self.property.family]
         self.survey = Survey() if survey else None  # goes on after the first failure
         self.regions = [one.region for one in ledger.concerning(cell.property, cell.layer)]
+        self.journal = journal
         self.traits: collections.Counter[str] = collections.Counter()
         self.excused: collections.Counter[str] = collections.Counter()
+        module = runner.implementation.installed.name
+        self.deaths = Deaths(cell, module, ledger, journal, self.excused)
         self.seen: dict[str, tuple[Any, Mismatch]] = {}
         self.examples = self.batches = self.met = 0
         self.outside = 0  # batches that lie outside every region of the ledger
@@ -112,7 +118,8 @@ class CellRunner:
             "outcome": outcome,
             "reason": reason,
             "findings": findings
-            or [self._described(case, found, id_) for id_, (case, found) in self.seen.items()],
+            or [self._described(case, found, id_) for id_, (case, found) in self.seen.items()]
+            + list(self.deaths.findings.values()),
             "deviations": dict(sorted(self.excused.items())),
             "fixed": fixed,
             "examples": self.examples,
@@ -154,6 +161,12 @@ class CellRunner:
         cell = self.cell
         for deviation, pin in self.ledger.pins(cell.property, cell.layer, cell.execution.mode):
             case: Any = msgspec.convert(pin.case, self.family.case_type)
+            if deviation in self.deaths.known:
+                if not self.deaths.replay(deviation, case) and deviation.id not in fixed:
+                    fixed.append(deviation.id)
+                continue
+            if self.deaths.excuse(case):
+                continue
             found = [
                 mismatch
                 for mismatch in self._mismatches(case)
@@ -260,6 +273,8 @@ class CellRunner:
 
     def _unknown(self, case: Any) -> list[Mismatch]:
         """The comparisons of a case that fail and that the ledger does not excuse."""
+        if self.deaths.excuse(case):
+            return []
         self.batches += 1
         self.traits.update(self.family.traits(case))
         facts: frozenset[str] = self._facts(case) if self.regions or self.survey else frozenset()
@@ -280,7 +295,11 @@ class CellRunner:
         for one in self.ledger.excuses(cell.property, cell.layer, name, mismatch.kind, facts):
             # What needs calls of its own is looked at once a configuration.
             key = (one.id, repr(getattr(case, "spec", None)))
-            if happens_instead(one.instead, case, mismatch, self.runner, key not in self._tried):
+            with self.journal.running(case):
+                fits = happens_instead(
+                    one.instead, case, mismatch, self.runner, key not in self._tried
+                )
+            if fits:
                 self._tried.add(key)
                 self.excused[one.id] += 1
                 self.seen.setdefault(one.id, (case, mismatch))
@@ -292,7 +311,8 @@ class CellRunner:
         if not plan.comparisons:
             self.silent += 1
             return []
-        results = self.runner.run(plan.steps)
+        with self.journal.running(case):
+            results = self.runner.run(plan.steps)
         started = time.perf_counter()
         try:
             return list(mismatches(plan, results))
@@ -307,7 +327,8 @@ class CellRunner:
         case, mismatch = found.case, found.mismatch
         if self.explain and shrink:
             case, mismatch = self._simplest(case, mismatch)
-        return self._described(case, mismatch, None)
+        with self.journal.running(case):  # its script runs in this process too
+            return self._described(case, mismatch, None)
 
     def _surveyed(self, found: Distinct) -> dict[str, Any]:
         """Describe one of all distinct deviations, and what its failing cases share."""

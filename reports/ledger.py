@@ -34,6 +34,7 @@ Kind = Literal[
     "no warning",
 ]
 KINDS: tuple[str, ...] = get_args(Kind)
+_DEADLY = frozenset({"crash", "hang"})  # a case takes its process along, or never lets it go on
 IMPLEMENTATIONS = ("keras", "tf_keras")
 
 
@@ -224,6 +225,16 @@ class Ledger(msgspec.Struct, frozen=True):
             one
             for one in self.deviations
             if layer in one.layers and any(each.property == property for each in one.comparisons)
+        ]
+
+    def deadly(self, property: str, layer: str) -> list[Deviation]:
+        """The entries of which no case may be run in the process of a cell."""
+        return [
+            one
+            for one in self.deviations
+            if one.kind in _DEADLY
+            and layer in one.layers
+            and any(pattern.property == property for pattern in one.comparisons)
         ]
 
     def pins(self, property: str, layer: str, mode: str) -> list[tuple[Deviation, Pin]]:

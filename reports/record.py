@@ -87,7 +87,8 @@ class Finding(_Written, frozen=True, forbid_unknown_fields=True, kw_only=True):
     `bound` what was allowed. `script` is the plain code that shows it; `script_fails` says
     whether that was executed and seen to fail, None where it was not executed. Where values of
     two sides of one `shape` were compared, `differing` are the first indices at which they
-    differ, each with a number an axis.
+    differ, each with a number an axis. Where the case ended its process, or hung, `stacks`
+    are those of its threads at that moment, if known.
     """
 
     comparison: str
@@ -111,6 +112,7 @@ class Finding(_Written, frozen=True, forbid_unknown_fields=True, kw_only=True):
     regions: list[dict[str, list[str]]] = []
     shape: list[int] = []
     differing: list[list[int]] = []
+    stacks: str = ""
 
     def __post_init__(self) -> None:
         super().__post_init__()

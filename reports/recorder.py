@@ -79,9 +79,11 @@ class Recorder:
 
     To be registered there alone; `Deselections` belongs into the workers. `is_cell` says of a
     node id whether it is a cell: no other test is counted. `entry_of` gives what can be said of a
-    cell that reported nothing. `expected` are the pairs of a property and a layer of which a run
-    that was not narrowed down must have cells. Where `folder` is given, `record.json` is written
-    there. `record` is the record, once the session has finished.
+    cell that reported nothing, `death_of` what can be said of one whose worker died: it is given
+    the node id, the worker's name and its exit status (negative: a signal; None: unknown).
+    `expected` are the pairs of a property and a layer of which a run that was not narrowed down
+    must have cells. Where `folder` is given, `record.json` is written there. `record` is the
+    record, once the session has finished.
     """
 
     def __init__(
@@ -94,6 +96,7 @@ class Recorder:
         is_cell: Callable[[str], bool],
         entry_of: Callable[[str], Entry] = bare_entry,
         expected: Collection[tuple[str, str]] = (),
+        death_of: Callable[[str, str, int | None], Entry] | None = None,
     ) -> None:
         self.environment = environment
         self.profile = profile
@@ -102,6 +105,7 @@ class Recorder:
         self.is_cell = is_cell
         self.entry_of = entry_of
         self.expected = expected
+        self.death_of = death_of
         self.record: Record | None = None
         self.error: str | None = None
         self._selected: dict[str, None] = {}
@@ -156,12 +160,23 @@ class Recorder:
     def _entry(self, report: pytest.TestReport) -> Entry | None:
         if report.when not in ("setup", "call", "teardown"):
             # pytest-xdist writes this report itself, for an item whose worker died.
-            return self._blank(report, "crashed", _reason(report))
+            return self._died(report)
         if report.when != "call":
             if not report.failed:
                 return None
             return self._blank(report, "broken", f"{report.when} failed: {_reason(report)}")
         return self._called(report)
+
+    def _died(self, report: pytest.TestReport) -> Entry:
+        name, status = _worker_of(report)
+        entry = self._blank(report, "crashed", _reason(report))
+        if self.death_of is not None:
+            try:
+                entry = self.death_of(report.nodeid, name, status)
+            except Exception as error:  # what explains a crash must not end the run
+                why = f"what it ran cannot be told: {type(error).__name__}: {error}"
+                entry = self._blank(report, "crashed", f"{_reason(report)}; {why}")
+        return msgspec.structs.replace(entry, node=report.nodeid, outcome="crashed", worker=name)
 
     def _called(self, report: pytest.TestReport) -> Entry | None:
         found = [value for name, value in report.user_properties if name == PROPERTY]
@@ -201,10 +216,14 @@ class Recorder:
 
     # --- how it ends
 
+    def stop(self, reason: str) -> None:
+        """Note why the run is about to be stopped."""
+        self._stopped = reason
+
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         """Note that the run was interrupted."""
         said = str(excinfo.value)
-        self._stopped = f"interrupted: {said}" if said else "interrupted"
+        self._stopped = self._stopped or (f"interrupted: {said}" if said else "interrupted")
 
     def pytest_internalerror(self, excrepr: object) -> None:
         """Note that pytest itself failed."""
@@ -297,7 +316,23 @@ def _joined(earlier: Entry, later: Entry) -> Entry:
     outcome = worst([earlier.outcome, later.outcome])
     reason = "; ".join(dict.fromkeys(filter(None, (earlier.reason, later.reason))))
     fuller = later if later.examples > earlier.examples else earlier
-    return msgspec.structs.replace(fuller, outcome=outcome, reason=reason[:_REASON])
+    findings = [*earlier.findings, *(one for one in later.findings if one not in earlier.findings)]
+    return msgspec.structs.replace(
+        fuller, outcome=outcome, reason=reason[:_REASON], findings=findings
+    )
+
+
+def _worker_of(report: pytest.TestReport) -> tuple[str, int | None]:
+    """The name of the worker that died, and its exit status where it can be known."""
+    gateway = getattr(getattr(report, "node", None), "gateway", None)
+    name = str(getattr(gateway, "id", ""))
+    # No public way leads there; only its parent can ask for it.
+    process = getattr(getattr(gateway, "_io", None), "popen", None)
+    try:
+        # The pipe is closed a moment before the process is gone.
+        return name, None if process is None else int(process.wait(timeout=5))
+    except Exception:
+        return name, None
 
 
 def _reason(report: pytest.TestReport) -> str:

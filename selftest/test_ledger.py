@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from reports.ledger import Deviation, Instead, Ledger, Pattern, Pin, Region
@@ -308,3 +309,13 @@ def _written(folder: Path, text: str) -> Path:
     path = folder / "ledger.toml"
     path.write_text(text)
     return path
+
+
+def test_deadly_entries_are_those_of_a_property_and_a_layer() -> None:
+    """Only crashes and hangs keep cases from being run, whatever comparison they name."""
+    crash = msgspec.structs.replace(deviation(("keras 3.0.0",)), id="crash", kind="crash")
+    hang = msgspec.structs.replace(crash, id="hang", kind="hang")
+    ledger = Ledger((deviation(("keras 3.0.0",)), crash, hang))
+    assert [one.id for one in ledger.deadly("padding_is_ignored", "LSTM")] == ["crash", "hang"]
+    assert ledger.deadly("padding_is_ignored", "GRU") == []
+    assert ledger.deadly("mask_is_kept", "LSTM") == []
