@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from catalogue.cases import RecurrentCase
+from catalogue.cases import Content, RecurrentCase
 from catalogue.expressions import Expression, expression
 from execution.running import Runner
 from properties.comparisons import Agrees, Mismatch, Plan, mismatches
@@ -23,20 +23,29 @@ def as_without_a_mask(case: RecurrentCase) -> Plan:
     """The call gives what it gives without any mask; `Masking` hands on zeros at masked steps."""
     setting = Setting(case)
     made = case.form.mask == "masking"
-    return _unmasked(setting, setting.holding("zeros") if made else setting.inputs)
+    inputs = setting.holding("zeros") if made else setting.inputs
+    agree = _agrees_unmasked(setting, inputs, case.batch.content)
+    return Plan(setting.plan_steps(), tuple(agree))
 
 
 def as_if_nothing_were_masked(case: RecurrentCase) -> Plan:
-    """The call gives what it gives for the same inputs without `Masking`."""
+    """The call gives what it gives without `Masking` of values that float32 does not have."""
     setting = Setting(case)
-    return _unmasked(setting, setting.inputs)
-
-
-def _unmasked(setting: Setting, inputs: Expression) -> Plan:
-    one = setting.call("y")
-    two = setting.call("z", masked="absent", inputs=inputs, mode="eager")
-    agree = setting.all_agree(one, two, tolerance=setting.tolerance)
+    agree: list[Agrees] = []
+    for content in dict.fromkeys((case.batch.content, case.other or case.batch.content)):
+        value = setting.mask_value(content)
+        with np.errstate(over="ignore"):
+            if np.float32(value) != value:
+                agree += _agrees_unmasked(setting, setting.holding(content), content)
     return Plan(setting.plan_steps(), tuple(agree))
+
+
+def _agrees_unmasked(setting: Setting, inputs: Expression, content: Content) -> list[Agrees]:
+    own = content == setting.case.batch.content
+    given = None if own else setting.holding(content)
+    one = setting.call(f"y_{content}", inputs=given, content=content)
+    other = setting.call(f"z_{content}", masked="absent", inputs=inputs, mode="eager")
+    return setting.all_agree(one, other, tolerance=setting.tolerance)
 
 
 def zeros_at_mirrored_steps(case: RecurrentCase) -> Plan:

@@ -198,11 +198,8 @@ class Setting:
 
     def _maker(self, kind: MaskForm, content: Content) -> str:
         case = self.case
-        if content not in MASKABLE_CONTENTS:
-            raise ValueError(f"content={content!r} cannot be masked by its value")
-        value = _VALUES.get(content, float(np.finfo(case.dtype).max))
         spec = {
-            "masking": Spec("Masking", {"mask_value": value}),
+            "masking": Spec("Masking", {"mask_value": self.mask_value(content)}),
             "embedding": Spec(
                 "Embedding",
                 {"input_dim": VOCABULARY, "output_dim": case.features, "mask_zero": True},
@@ -216,6 +213,12 @@ class Setting:
             self.steps.append(Build(kind, spec.with_policy(case.dtype), shape, seed))
             self._built[key] = kind
         return self._built[key]
+
+    def mask_value(self, content: Content) -> float:
+        """The value that `Masking` masks where masked steps hold this; ValueError if it cannot."""
+        if content not in MASKABLE_CONTENTS:
+            raise ValueError(f"content={content!r} cannot be masked by its value")
+        return _VALUES.get(content, float(np.finfo(self.case.dtype).max))
 
     def call(
         self,
