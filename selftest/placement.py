@@ -15,7 +15,7 @@ from catalogue.specs import Spec
 from catalogue.steps import Build, Call, Gradient, Step, Through
 from execution.implementation import Implementation, installed
 from execution.results import Execution
-from execution.running import Runner
+from execution.running import Misplaced, Runner
 
 X = literal(np.ones((2, 3, 1), "float32"))
 MASK = literal(np.array([[True, True, False], [True, False, False]]))
@@ -69,6 +69,13 @@ def main() -> None:
             masks.append(_where(moved))
             return moved
 
+    class Astray(keras.layers.SimpleRNN):  # type: ignore[misc, name-defined]
+        """A layer that leaves its output on the other device, as TensorFlow may by itself."""
+
+        def call(self, *args: Any, **kwargs: Any) -> Any:
+            with tf.device("/cpu:0"):
+                return tf.identity(super().call(*args, **kwargs))
+
     there = Implementation(implementation.installed, {"Travelling": Elsewhere})
     seen = []
     for device in ("cpu:0", "cpu:1"):
@@ -101,6 +108,14 @@ def main() -> None:
                     )
     for each in seen:
         print(json.dumps(each))
+    astray = Implementation(implementation.installed, {"SimpleRNN": Astray})
+    spec = Spec("SimpleRNN", {"units": 2})
+    try:
+        Runner(astray, Execution("cpu:1", "eager")).run(
+            (Build("layer", spec, (2, None, 1), 0), Call("y", "layer", (X,), {}, 1))
+        )
+    except Misplaced as error:
+        print(json.dumps(str(error)))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from catalogue.specs import Spec
 from catalogue.steps import Build, Call, Step
 from execution.implementation import Implementation, installed
 from execution.results import Execution
-from execution.running import Misplaced, Runner
+from execution.running import Runner
 from execution.script import fails, script
 from selftest.placement import MASK, X
 from selftest.test_bad_input import ROOT, environment
@@ -31,7 +31,7 @@ STEPS: tuple[Step, ...] = (
 
 
 @pytest.fixture(scope="module")
-def seen() -> Seen:
+def said() -> list[Any]:
     """What ran on each of two logical CPUs, in a process of its own."""
     done = subprocess.run(
         [sys.executable, "-m", "selftest.placement"],
@@ -44,6 +44,12 @@ def seen() -> Seen:
     )
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.fixture
+def seen(said: list[Any]) -> Seen:
+    """The calls among it."""
+    return [each for each in said if isinstance(each, dict)]
 
 
 def test_every_call_runs_on_either_device(seen: Seen) -> None:
@@ -79,13 +85,9 @@ def test_devices_agree_bit_by_bit(seen: Seen) -> None:
     assert first == second
 
 
-def test_an_output_on_another_device_is_our_own_error() -> None:
-    """What TensorFlow quietly places elsewhere is no result of the device under test."""
-    runner = Runner(Implementation(installed()), Execution("cpu:0", "eager"))
-    runner._device = "/gpu:0"
-    runner._tf.config.set_soft_device_placement(True)
-    with pytest.raises(Misplaced, match="gpu:0"):
-        runner.run(STEPS)
+def test_an_output_on_another_device_is_our_own_error(said: list[Any]) -> None:
+    """What lies elsewhere is no result of the device under test, and no finding either."""
+    assert said[-1].startswith("asked for /cpu:1, got an output on ")
 
 
 def test_no_memory_on_the_device_is_no_finding() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import configparser
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -127,3 +129,21 @@ def test_the_sentence_is_the_line_that_says_why(
     from versions import why  # noqa: PLC0415 (a script beside the suite)
 
     assert why(log) == expected
+
+
+def test_every_named_environment_has_its_versions() -> None:
+    """Each Keras of the labels has the override that its factor names, each TensorFlow its pin."""
+    ini = configparser.ConfigParser(interpolation=None)
+    ini.read(ROOT / "tox.ini")
+    overrides = dict(
+        re.findall(r"(keras\d+): UV_OVERRIDE = .*/(.*)\.txt", ini["testenv"]["set_env"])
+    )
+    pinned = set(re.findall(r"(tf\d+)-!gpu: tensorflow-cpu==", ini["testenv"]["deps"]))
+    for factor, version in overrides.items():
+        assert (ROOT / ".ci" / "keras" / f"{version}.txt").read_text() == f"keras=={version}\n"
+        assert version.replace(".", "").startswith(factor.removeprefix("keras"))
+    listed = re.sub(r"\{([\w,]+)\}", lambda found: found[1].replace(",", " "), ini["tox"]["labels"])
+    used = set(re.findall(r"keras\d+", listed))
+    assert used == set(overrides)
+    assert {"tf212", "tf221"} <= pinned
+    assert {f"tf{number}" for number in re.findall(r"\b2[12]\d\b", listed)} <= pinned
