@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import importlib.metadata
 import os
@@ -10,10 +11,13 @@ import platform
 import random
 import re
 import resource
+import shutil
+import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from execution import devices, environment
@@ -51,7 +55,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--ledger", metavar="FILE", help="known deviations (default: reports/ledger.toml)"
     )
+    group.addoption(
+        "--survey",
+        action="store_true",
+        help="go on after a cell's first new deviation: list all distinct ones, with their regions",
+    )
     group.addoption("--report", metavar="DIR", help="a folder that record.json is written to")
+    group.addoption(
+        "--case-limit",
+        metavar="SECONDS",
+        help="with -n: a case that runs for longer hangs, and its worker is ended (default: 120; "
+        "0: no limit)",
+    )
+    group.addoption(
+        "--time-limit",
+        metavar="MINUTES",
+        help="stop the run after so long; its record says what was not run (default: no limit)",
+    )
     group.addoption(
         "--implementation", default="keras", metavar="NAME", help="keras (default) or tf_keras"
     )
@@ -88,21 +108,38 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.option.help or not _collects_cells(config):
         config.stash[_RUN] = None
         return
+    if getattr(config.option, "dist", "no") in ("loadgroup", "loadscope", "loadfile"):
+        raise pytest.UsageError(
+            f"--dist {config.option.dist}: with it a run hangs when a worker dies; leave it out"
+        )
     run = config.stash[_RUN] = _Run(config)
     if not hasattr(config, "workerinput"):
-        from reports.recorder import Recorder  # noqa: PLC0415 (only where cells run)
-
-        config.pluginmanager.register(
-            Recorder(
-                environment=run.described(),
-                profile=run.profile.name,
-                seed=run.seed,
-                folder=run.folder,
-                is_cell=lambda node: node.startswith(_CELL),
-                entry_of=run.blank_entry,
-            ),
-            "keras-mask-tests-recorder",
+        from reports.recorder import (  # noqa: PLC0415 (only where cells run)
+            Recorder,
+            expected_pairs,
         )
+        from reports.time_limit import TimeLimit  # noqa: PLC0415
+
+        option = config.option
+        # What was narrowed down on purpose has fewer cells.
+        whole = config.args_source == config.ArgsSource.TESTPATHS
+        whole = whole and not (option.layer or option.property)
+        recorder = Recorder(
+            environment=run.described(),
+            profile=run.profile.name,
+            seed=run.seed,
+            folder=run.folder,
+            is_cell=lambda node: node.startswith(_CELL),
+            entry_of=run.blank_entry,
+            death_of=run.death_entry,
+            expected=expected_pairs() if whole else (),
+        )
+        config.pluginmanager.register(recorder, "keras-mask-tests-recorder")
+        if run.time_limit:
+            config.pluginmanager.register(TimeLimit(60 * run.time_limit, recorder.stop))
+        # Each cell may cost a worker, once; what xdist allows by itself is four for each process.
+        if getattr(config.option, "maxworkerrestart", "") is None:
+            config.option.maxworkerrestart = str(len(run.cells) + 1)
     else:
         own_card = devices.share(run.found, run.devices, os.environ)
         if own_card is not None:
@@ -114,10 +151,18 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Tell each worker the seed that the controller chose."""
+    """Tell each worker the seed that the controller chose, and where to keep its journal."""
     run = node.config.stash.get(_RUN, None)
     if run is not None:
         node.workerinput["keras_mask_tests_seed"] = run.seed
+        node.workerinput["keras_mask_tests_journals"] = str(run.journal_folder())
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove the journals."""
+    run = config.stash.get(_RUN, None)
+    if run is not None and run.journals is not None and not hasattr(config, "workerinput"):
+        shutil.rmtree(run.journals, ignore_errors=True)
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
@@ -138,7 +183,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="session")
 def laboratory(pytestconfig: pytest.Config) -> Iterator[Any]:
-    """The implementation under test and its runners, imported when the first cell wants them."""
+    """The implementation under test and its runners."""
     run = pytestconfig.stash[_RUN]
     assert run is not None  # only cells want a laboratory
     yield _Laboratory(run)
@@ -156,7 +201,7 @@ class _Run:
     """What the options say, checked."""
 
     def __init__(self, config: pytest.Config) -> None:
-        from properties.running import Profile, cells  # noqa: PLC0415 (Hypothesis is slow)
+        from properties.cells import Profile, cells  # noqa: PLC0415 (Hypothesis is slow)
         from properties.test_conformance import FAMILIES, PROPERTIES  # noqa: PLC0415
 
         option = config.option
@@ -191,7 +236,17 @@ class _Run:
                     f"--device {device}: no such device, visible are {', '.join(visible)}"
                 )
         self.devices = tuple(option.device or devices.default(self.found))
+        self.case_limit = _number("--case-limit", option.case_limit or "120")
+        alone = not getattr(option, "tx", None) and not hasattr(config, "workerinput")
+        if option.case_limit and alone:
+            raise pytest.UsageError(
+                f"--case-limit {option.case_limit} needs workers: add -n auto, or -n 1"
+            )
+        self.time_limit = _number("--time-limit", option.time_limit or "0")
+        given = getattr(config, "workerinput", {}).get("keras_mask_tests_journals")
+        self.journals = None if given is None else Path(given)
         self.seed = self._seed(config)
+        self.survey: bool = option.survey
         self.cells = cells(
             set(option.layer) if option.layer else None,
             set(option.property) if option.property else None,
@@ -230,20 +285,13 @@ class _Run:
         return Path(given)
 
     def _ledger(self, path: str | Path) -> Any:
-        from properties.running import pin_problem  # noqa: PLC0415
-        from properties.test_conformance import FAMILIES, PROPERTIES  # noqa: PLC0415
-        from reports.ledger import LedgerError, load_ledger  # noqa: PLC0415
+        from properties.cells import load_checked  # noqa: PLC0415
+        from reports.ledger_file import LedgerError  # noqa: PLC0415
 
-        known = {name: FAMILIES[one.family].layers for name, one in PROPERTIES.items()}
         try:
-            ledger = load_ledger(path, properties=known)
+            ledger = load_checked(path)
         except LedgerError as error:
             raise pytest.UsageError(f"ledger {error}") from None
-        for deviation in ledger:
-            for pin in deviation.pins:
-                problem = pin_problem(deviation, pin)
-                if problem:
-                    raise pytest.UsageError(f"ledger {path}: deviation {deviation.id!r}: {problem}")
         return ledger.affected(self.found.name, self.found.keras)
 
     @staticmethod
@@ -259,6 +307,26 @@ class _Run:
             if node == f"{_CELL}{self.name(cell)}]":
                 return blank(node, cell, PROPERTIES[cell.property])
         raise LookupError(node)
+
+    def journal_folder(self) -> Path:
+        """Where the workers of this run keep their journals; made when the first one asks."""
+        if self.journals is None:
+            self.journals = Path(tempfile.mkdtemp(prefix="keras-mask-tests-"))
+        return self.journals
+
+    def death_entry(self, node: str, worker: str, status: int | None) -> Any:
+        """What can be said of a cell whose worker died."""
+        from properties.deaths import account  # noqa: PLC0415
+        from properties.journal import Journal  # noqa: PLC0415
+        from reports.record import Finding  # noqa: PLC0415
+
+        cell = next(one for one in self.cells if node == f"{_CELL}{self.name(one)}]")
+        left = Journal.left(self.journal_folder(), worker)
+        reason, finding = account(
+            cell, self.name(cell), left, status, module=self.found.name, limit=self.case_limit
+        )
+        findings = [] if finding is None else [msgspec.convert(finding, Finding)]
+        return msgspec.structs.replace(self.blank_entry(node), reason=reason, findings=findings)
 
     def described(self) -> Any:
         """The environment, as a record describes it."""
@@ -283,13 +351,25 @@ class _Laboratory:
     """One implementation, a runner for each execution, emptied when the layer changes."""
 
     def __init__(self, run: _Run) -> None:
+        from properties.journal import Journal  # noqa: PLC0415 (only where cells run)
+
         self.run = run
-        self.implementation = Implementation(run.found)
+        worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
+        self.journal = Journal(run.journals, worker, limit=run.case_limit)
         self._runners: dict[Any, Any] = {}
         self._layer: str | None = None
 
+    @functools.cached_property
+    def implementation(self) -> Implementation:
+        """The implementation under test, imported when the first cell runs."""
+        return Implementation(self.run.found)
+
     def measured(self, cell: Any) -> dict[str, Any]:
         """Run a cell; the fields of its entry."""
+        with self.journal.opened(self.run.name(cell)):
+            return self._measured(cell)
+
+    def _measured(self, cell: Any) -> dict[str, Any]:
         from execution.running import Runner  # noqa: PLC0415 (with TensorFlow)
         from properties.running import CellRunner  # noqa: PLC0415
 
@@ -304,7 +384,15 @@ class _Laboratory:
         if runner is None:
             runner = self._runners[cell.execution] = Runner(self.implementation, cell.execution)
         run = self.run
-        fields = CellRunner(cell, runner, run.ledger, run.profile, run.seed).run()
+        fields = CellRunner(
+            cell,
+            runner,
+            run.ledger,
+            run.profile,
+            run.seed,
+            survey=run.survey,
+            journal=self.journal,
+        ).run()
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         return {
             **fields,

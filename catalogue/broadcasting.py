@@ -34,7 +34,11 @@ LAYERS = ("multiply",)
 
 
 class BroadcastCase(
-    msgspec.Struct, frozen=True, forbid_unknown_fields=True, repr_omit_defaults=True
+    msgspec.Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    repr_omit_defaults=True,
+    omit_defaults=True,
 ):
     """The shapes of a model's output and of a float mask that it is multiplied by.
 

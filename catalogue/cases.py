@@ -12,6 +12,7 @@ from catalogue.specs import Spec
 __all__ = [
     "CONTENTS",
     "FINITE_CONTENTS",
+    "MASKABLE_CONTENTS",
     "CallForm",
     "Content",
     "MaskDtype",
@@ -21,12 +22,23 @@ __all__ = [
     "StateForm",
 ]
 
-Content = Literal["zeros", "ones", "noise", "large", "largest", "inf", "-inf", "nan"]
-FINITE_CONTENTS: tuple[Content, ...] = ("zeros", "ones", "noise", "large", "largest")
+Content = Literal["zeros", "ones", "tenth", "noise", "large", "largest", "inf", "-inf", "nan"]
+# A tenth is another number in each dtype, the largest number of one is infinite in another.
+FINITE_CONTENTS: tuple[Content, ...] = ("zeros", "ones", "tenth", "noise", "large", "largest")
 CONTENTS: tuple[Content, ...] = (*FINITE_CONTENTS, "inf", "-inf", "nan")
+# What `Masking` can be told to mask: one value, that equals itself.
+MASKABLE_CONTENTS: tuple[Content, ...] = tuple(
+    content for content in CONTENTS if content not in ("noise", "nan")
+)
 
 
-class RaggedBatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True, repr_omit_defaults=True):
+class RaggedBatch(
+    msgspec.Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    repr_omit_defaults=True,
+    omit_defaults=True,
+):
     """Rows of one length, some steps of which are valid.
 
     `mask` holds one string a row, `"1"` for a valid step and `"0"` for a masked one, so
@@ -64,7 +76,13 @@ MaskDtype = Literal["bool", "int32", "float32"]
 StateForm = Literal["absent", "none", "keyword", "positional"]
 
 
-class CallForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, repr_omit_defaults=True):
+class CallForm(
+    msgspec.Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    repr_omit_defaults=True,
+    omit_defaults=True,
+):
     """A documented way to call a recurrent layer.
 
     `mask` says how the mask reaches the layer: given explicitly, made by `Masking` or by
@@ -90,9 +108,20 @@ class CallForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, repr_omi
         """Whether masked steps may hold anything: a mask made from values says what they hold."""
         return self.mask not in ("masking", "embedding")
 
+    @property
+    def contents(self) -> tuple[Content, ...]:
+        """What masked steps may hold; an embedding decides by itself what its padding is."""
+        if self.mask == "embedding":
+            return ("zeros",)
+        return MASKABLE_CONTENTS if self.mask == "masking" else CONTENTS
+
 
 class RecurrentCase(
-    msgspec.Struct, frozen=True, forbid_unknown_fields=True, repr_omit_defaults=True
+    msgspec.Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    repr_omit_defaults=True,
+    omit_defaults=True,
 ):
     """A recurrent layer, a call of it and a ragged batch, with what its property chose.
 

@@ -34,12 +34,15 @@ class RecurrentEntry:
 
     `make` turns the arguments of the cell and those of the layer into a spec. `paired`
     maps each further argument of the cell to its domain, the documented default first.
+    `time_major` says whether the page of Keras 2 has that argument: inputs and outputs, and so
+    their masks, have steps before rows then.
     """
 
     name: str
     page: str
     make: Callable[[dict[str, Argument], dict[str, Argument]], Spec]
     paired: Mapping[str, tuple[Argument, ...]]
+    time_major: bool = True
 
     def domains(self, keras_major: int) -> dict[str, tuple[Any, ...]]:
         """Every domain that is covered in pairs: of the cell, of the call and of the dtypes.
@@ -50,8 +53,10 @@ class RecurrentEntry:
         if keras_major == 2:
             masks = tuple(form for form in masks if not form[2])
             states = tuple(form for form in states if form != "positional")
+        time_major = self.time_major and keras_major == 2
         return {
             **self.paired,
+            **({"time_major": _TIME_MAJOR} if time_major else {}),
             "features": _FEATURES,
             "mask_form": masks,
             "state_form": states,
@@ -74,6 +79,7 @@ _MASK_FORMS: tuple[tuple[MaskForm, MaskDtype, bool], ...] = (
 )
 _STATE_FORMS: tuple[StateForm, ...] = ("absent", "keyword", "none", "positional")
 _TRAINING = (None, False)
+_TIME_MAJOR = (False, False, False, True)
 
 
 def _dtypes() -> Iterator[tuple[str, str]]:
@@ -133,7 +139,11 @@ LAYERS: dict[str, RecurrentEntry] = {
     entry.name: entry
     for entry in (
         RecurrentEntry(
-            "SimpleRNN", "layers/recurrent_layers/simple_rnn", _layer("SimpleRNN"), _SIMPLE
+            "SimpleRNN",
+            "layers/recurrent_layers/simple_rnn",
+            _layer("SimpleRNN"),
+            _SIMPLE,
+            time_major=False,
         ),
         RecurrentEntry("LSTM", "layers/recurrent_layers/lstm", _layer("LSTM"), _GATED),
         RecurrentEntry("GRU", "layers/recurrent_layers/gru", _layer("GRU"), _GRU),

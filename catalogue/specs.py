@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Union
+import math
+from typing import Any, Union
 
 import msgspec
 
@@ -11,7 +12,13 @@ __all__ = ["Argument", "Spec"]
 Argument = Union[None, bool, int, float, str, "Spec", tuple["Spec", ...]]
 
 
-class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, repr_omit_defaults=True):
+class Spec(
+    msgspec.Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    repr_omit_defaults=True,
+    omit_defaults=True,
+):
     """The class of a layer in `keras.layers` and the arguments that construct it.
 
     An argument may be a spec itself (the cell of an `RNN`) or a tuple of specs (stacked
@@ -22,9 +29,10 @@ class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, repr_omit_de
     arguments: dict[str, Argument] = {}
 
     @property
-    def key(self) -> bytes:
+    def key(self) -> tuple[Any, ...]:
         """What tells two specs apart: equal for equal specs, usable as a key."""
-        return msgspec.json.encode(self, order="deterministic")
+        arguments = sorted((name, _key(value)) for name, value in self.arguments.items())
+        return (self.layer, *arguments)
 
     def get(self, name: str, default: Argument = None) -> Argument:
         """The argument called `name`, or `default` where the spec does not name it."""
@@ -60,9 +68,19 @@ class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, repr_omit_de
         return f"{module}.{self.layer}({', '.join(parts)})"
 
 
+def _key(value: Argument) -> Any:
+    if isinstance(value, Spec):
+        return value.key
+    if isinstance(value, tuple):
+        return tuple(map(_key, value))
+    return repr(value)  # 1, 1.0 and True are equal, and not the same argument
+
+
 def _source(value: Argument, module: str) -> str:
     if isinstance(value, Spec):
         return value.source(module)
     if isinstance(value, tuple):
         return "[" + ", ".join(_source(item, module) for item in value) + "]"
+    if isinstance(value, float) and not math.isfinite(value):
+        return f'float("{value}")'
     return repr(value)

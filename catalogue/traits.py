@@ -6,7 +6,7 @@ from catalogue.cases import RaggedBatch, RecurrentCase
 from catalogue.recurrent import FLAGS
 from catalogue.specs import Argument, Spec
 
-__all__ = ["TRAITS", "batch_traits", "facts", "traits"]
+__all__ = ["OF_BATCH", "TRAITS", "batch_traits", "facts", "traits"]
 
 _TALL, _LONG = 16, 16
 
@@ -45,6 +45,16 @@ TRAITS = (
     "initial_state",
     "cast",
 )
+
+OF_BATCH = frozenset(TRAITS) - {
+    "explicit_mask",
+    "made_mask",
+    "travelling_mask",
+    "no_mask",
+    "initial_state",
+    "cast",
+}
+"""Those that depend on the batch that is drawn; the others are the configuration's."""
 
 
 def batch_traits(batch: RaggedBatch) -> set[str]:

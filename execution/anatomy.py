@@ -100,9 +100,9 @@ def leaf_patterns(
     step: Call, builds: Mapping[str, Build]
 ) -> tuple[list[Expression | Output], list[tuple[int | None, ...]]]:
     """The arrays of a call and the shapes that its trace is made for, None where unknown."""
-    shape = builds[step.layer].input_shape
+    build = builds[step.layer]
     patterns = [
-        pattern_of(np.asarray(leaf.value()), timed, shape)
+        pattern_of(np.asarray(leaf.value()), timed, build)
         if isinstance(leaf, Expression) and not any(True for _ in leaf.outputs())
         else ()
         for leaf, timed in zip(leaves_of(step), roles_of(step), strict=True)
@@ -110,13 +110,13 @@ def leaf_patterns(
     return leaves_of(step), patterns
 
 
-def pattern_of(
-    value: np.ndarray, timed: bool, input_shape: tuple[int | None, ...]
-) -> tuple[int | None, ...]:
+def pattern_of(value: np.ndarray, timed: bool, build: Build) -> tuple[int | None, ...]:
     """The shape that a trace is made for: unknown where the layer was built for unknown sizes."""
     shape: list[int | None] = list(value.shape)
-    for axis in range(min(len(shape), 2 if timed else 1)):
-        if input_shape[axis] is None:
+    # A state has rows and no steps; the inputs of a `time_major` layer have steps before rows.
+    axes = (0, 1) if timed else (1,) if build.spec.get("time_major") else (0,)
+    for axis, of_inputs in zip(range(len(shape)), axes, strict=False):
+        if build.input_shape[of_inputs] is None:
             shape[axis] = None
     return tuple(shape)
 

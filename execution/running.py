@@ -239,9 +239,7 @@ class Runner:
         signature = tuple(
             (
                 value.dtype.name,
-                tuple(value.shape)
-                if static
-                else pattern_of(value, within, built.build.input_shape),
+                tuple(value.shape) if static else pattern_of(value, within, built.build),
             )
             for value, within in zip(values, roles_of(step), strict=True)
         )

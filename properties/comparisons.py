@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, Literal
 
 import numpy as np
 
 from catalogue.expressions import Expression, Output
-from catalogue.steps import Step
+from catalogue.steps import Build, Step
 from execution.results import Failure, Results
 
 __all__ = [
@@ -105,7 +105,7 @@ class Mismatch:
     """
 
     comparison: Comparison
-    kind: str  # wrong value, wrong shape, wrong mask, lost mask, refused, not refused
+    kind: str  # wrong value, wrong shape, wrong mask, lost mask, refused, blocked, not refused
     message: str
     left: Any = None
     right: Any = None
@@ -121,19 +121,20 @@ def mismatches(plan: Plan, results: Results) -> Iterator[Mismatch]:
     A step that raised fails the comparisons that need it, of which the first is reported.
     """
     blamed: set[str] = set()
+    builds = {step.name for step in plan.steps if isinstance(step, Build)}
     for comparison in plan.comparisons:
         if isinstance(comparison, Raises):
             found = _not_refused(comparison, results)
         elif isinstance(comparison, Runs):
             failure = results.failure_of(comparison.step)
-            found = None if failure is None else _refused(comparison, failure)
+            found = None if failure is None else _refused(comparison, failure, builds)
         else:
             failure = _failure(comparison, results)
             if failure is not None:
                 if failure.step in blamed:
                     continue
                 blamed.add(failure.step)
-                found = _refused(comparison, failure)
+                found = _refused(comparison, failure, builds)
             else:
                 found = _disagreement(comparison, results)
         if found is not None:
@@ -150,9 +151,10 @@ def _failure(comparison: Agrees, results: Results) -> Failure | None:
     return None
 
 
-def _refused(comparison: Comparison, failure: Failure) -> Mismatch:
+def _refused(comparison: Comparison, failure: Failure, builds: Collection[str]) -> Mismatch:
     message = f"raised {failure.exception}: {failure.message}"
-    return Mismatch(comparison, "refused", message, exception=failure.exception)
+    kind = "blocked" if failure.step in builds else "refused"
+    return Mismatch(comparison, kind, message, exception=failure.exception)
 
 
 def _not_refused(comparison: Raises, results: Results) -> Mismatch | None:

@@ -12,6 +12,9 @@ from properties.comparisons import Agrees, Comparison, Mismatch, Plan, Raises
 
 __all__ = ["described", "ending"]
 
+# A picture of more positions than these shows nothing that fewer do not.
+_PLACES = 200
+
 
 def described(
     plan: Plan,
@@ -48,6 +51,7 @@ def described(
         "exception": mismatch.exception,
         "script": text,
         "script_fails": failing,
+        **_places(mismatch.where),
     }
 
 
@@ -70,6 +74,14 @@ def ending(
         return ["np.testing.assert_array_equal({left}, {right})"], dict(sides)
     bound = f"{mismatch.bound or 0:.6g}"
     return [f"np.testing.assert_allclose({{left}}, {{right}}, rtol=0, atol={bound})"], dict(sides)
+
+
+def _places(where: Any) -> dict[str, Any]:
+    """The shape of what was compared and the first indices that differ, where there are any."""
+    if where is None:
+        return {}
+    where = np.asarray(where, bool)
+    return {"shape": list(where.shape), "differing": np.argwhere(where)[:_PLACES].tolist()}
 
 
 def _shown(value: Any) -> str:

@@ -6,7 +6,7 @@ import collections
 import dataclasses
 import random
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -23,7 +23,7 @@ from strategies.operands import STRATA, broadcast_cases
 from strategies.ragged import kinds_for
 from strategies.recurrent import recurrent_examples
 
-__all__ = ["FAMILIES", "Family", "Stratum"]
+__all__ = ["FAMILIES", "Family", "Strata", "Stratum"]
 
 _FEWEST = 8  # configurations that thinning leaves
 _BATCHES = 3  # ragged batches for each configuration that is drawn
@@ -31,10 +31,22 @@ _BATCHES = 3  # ragged batches for each configuration that is drawn
 
 @dataclasses.dataclass(frozen=True)
 class Stratum:
-    """A member that a cell must meet: its name, and what draws examples (tuples of cases)."""
+    """A member that a cell must meet: its name, and what draws examples (tuples of cases).
+
+    `chosen` holds the value that its examples have of each argument.
+    """
 
     name: str
     examples: st.SearchStrategy[tuple[Any, ...]]
+    chosen: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Strata:
+    """All members that a cell meets, and the values of each argument that it could meet."""
+
+    members: tuple[Stratum, ...]
+    domains: Mapping[str, Sequence[Any]] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,16 +55,18 @@ class Family:
 
     `strata` gives, for a property, a layer, Keras' major version, a mode and a seed, what
     the cell meets. `simpler` gives the cases that are one step simpler than a failing one.
+    `of_batch` says whether a fact is drawn with the batch, and not given by a stratum.
     """
 
     name: str
     layers: tuple[str, ...]
     modes: tuple[str, ...]
     case_type: type
-    strata: Callable[[Property, str, int, str, int], list[Stratum]]
+    strata: Callable[[Property, str, int, str, int], Strata]
     traits: Callable[[Any], frozenset[str]]
     facts: Callable[[Any, str, str], frozenset[str]]
     simpler: Callable[[Any], Iterator[Any]]
+    of_batch: Callable[[str], bool]
 
 
 # -- recurrent layers ------------------------------------------------------------------------
@@ -60,7 +74,7 @@ class Family:
 
 def _recurrent_strata(
     property: Property, layer: str, keras_major: int, mode: str, seed: int
-) -> list[Stratum]:
+) -> Strata:
     entry = LAYERS[layer]
     # Each property meets other pairs: together they meet more than any one of them.
     salted = zlib.crc32(property.name.encode()) if property.share > 1 else 0
@@ -71,6 +85,7 @@ def _recurrent_strata(
 
     found = configurations(entry, keras_major=keras_major, seed=seed, keep=keep)
     found = [configuration for configuration in found if property.applies(configuration)]
+    domains = _domains(found)
     found = _thinned(found, property.share, seed + salted)
     rng = random.Random(f"{property.name} {layer} {seed}")
     strata = []
@@ -91,9 +106,19 @@ def _recurrent_strata(
                 recurrent_examples(
                     configuration=configuration, kinds=chosen, choices=property.choices
                 ),
+                configuration.chosen,
             )
         )
-    return strata
+    return Strata(tuple(strata), domains)
+
+
+def _domains(found: list[Any]) -> dict[str, list[Any]]:
+    """The values of each argument among some configurations."""
+    values: dict[str, dict[str, Any]] = collections.defaultdict(dict)
+    for configuration in found:
+        for name, value in configuration.chosen.items():
+            values[name][repr(value)] = value
+    return {name: list(several.values()) for name, several in values.items()}
 
 
 class _Probe:
@@ -125,9 +150,10 @@ def _thinned(found: list[Any], share: int, seed: int) -> list[Any]:
 
 
 def _flag_pairs(configuration: Any) -> set[Any]:
-    values = [(flag, bool(configuration.spec.get(flag))) for flag in FLAGS]
-    values.append(("mask", configuration.form.mask))
-    values.append(("states", configuration.form.initial_state in ("keyword", "positional")))
+    values: list[tuple[str, Any]] = [(flag, bool(configuration.spec.get(flag))) for flag in FLAGS]
+    form = configuration.form
+    values.append(("mask", f"{form.mask} {form.mask_dtype} {form.positional}"))
+    values.append(("states", form.initial_state in ("keyword", "positional")))
     values.append(("dtype", configuration.dtype + configuration.policy))
     return {(a, b) for place, a in enumerate(values) for b in values[:place]}
 
@@ -154,7 +180,11 @@ def _simpler_recurrent(case: RecurrentCase) -> Iterator[RecurrentCase]:
             yield replace(case, spec=case.spec.replace(cell=simpler))
     elif case.spec.get("units") != 1:
         yield replace(case, spec=case.spec.replace(units=1))
-    yield from (replace(case, form=form) for form in _simpler_forms(case.form))
+    yield from (
+        replace(case, form=form)
+        for form in _simpler_forms(case.form)
+        if {case.batch.content, case.other or "zeros"} <= set(form.contents)
+    )
     if case.policy != "float32" or case.dtype != "float32":
         yield replace(case, policy="float32", dtype="float32")
         yield replace(case, policy="float32")
@@ -239,14 +269,14 @@ def _restricted(case: RecurrentCase, kept: list[int]) -> RecurrentCase:
 
 def _broadcast_strata(
     property: Property, layer: str, keras_major: int, mode: str, seed: int
-) -> list[Stratum]:
+) -> Strata:
     strata = []
     for stratum in STRATA:
         if property.name == "product_values" and stratum.endswith(" refused"):
             continue  # there is no product whose values could be compared
         cases = broadcast_cases(stratum=stratum, mode=mode).filter(property.applies)  # type: ignore[arg-type]
         strata.append(Stratum(stratum, st.lists(cases, min_size=1, max_size=8).map(tuple)))
-    return strata
+    return Strata(tuple(strata))
 
 
 def _simpler_broadcast(case: Any) -> Iterator[Any]:
@@ -264,6 +294,7 @@ FAMILIES: dict[str, Family] = {
         recurrent_traits.traits,
         lambda case, device, mode: recurrent_traits.facts(case, device=device, mode=mode),
         _simpler_recurrent,
+        lambda fact: fact in recurrent_traits.OF_BATCH or fact.startswith("content="),
     ),
     "broadcasting": Family(
         "broadcasting",
@@ -274,5 +305,6 @@ FAMILIES: dict[str, Family] = {
         broadcast.traits,
         lambda case, device, mode: broadcast.facts(case, device=device, mode=mode),
         _simpler_broadcast,
+        lambda fact: True,
     ),
 }

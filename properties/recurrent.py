@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from catalogue.cases import FINITE_CONTENTS, RecurrentCase
+from catalogue.cases import RecurrentCase
 from catalogue.expressions import Expression, Output, expression, literal
-from catalogue.recurrent_reference import weight_shapes
-from catalogue.steps import Gradient, OutputShape, SymbolicShape
-from properties.comparisons import Agrees, Comparison, Level, Plan
+from catalogue.steps import OutputShape, SymbolicShape
+from properties.comparisons import Agrees, Comparison, Plan
 from properties.recurrent_setting import Setting
 from properties.registry import declare
 
@@ -23,10 +22,6 @@ _GUIDE = "keras.io/guides/understanding_masking_and_padding"
 
 def _masked(case: Any) -> bool:
     return bool(case.form.masked)
-
-
-def _free(case: Any) -> bool:
-    return bool(case.form.masked and case.form.free_content)
 
 
 def shape_of(output: Output) -> Expression:
@@ -42,8 +37,11 @@ def length(case: RecurrentCase) -> Plan:
     """With `return_sequences` the output has exactly max_len steps, and without it none."""
     setting = Setting(case)
     call = setting.call("y")
-    steps = (setting.max_len,) if setting.has_sequence else ()
-    expected = (setting.batch, *steps, setting.units)
+    expected = (
+        setting.laid_out(setting.batch, setting.max_len, setting.units)
+        if setting.has_sequence
+        else (setting.batch, setting.units)
+    )
     comparisons = [Agrees("output shape", shape_of(Output("y")), literal(expected))]
     if setting.has_states:
         comparisons += [
@@ -66,13 +64,17 @@ def symbolic_shape(case: RecurrentCase) -> Plan:
     layer = setting.layer()
     batch = setting.batch if case.spec.get("stateful") else None
     steps = setting.max_len if case.spec.get("unroll") else None
+    first, *sample = setting.laid_out(batch, steps, case.features)
+    known = setting.laid_out(setting.batch, setting.max_len, case.features)
     setting.steps += [
-        SymbolicShape("symbolic", layer, (steps, case.features), batch),
-        OutputShape("computed", layer, (setting.batch, setting.max_len, case.features)),
+        SymbolicShape("symbolic", layer, tuple(sample), first),
+        OutputShape("computed", layer, known),
     ]
 
     def shapes(batch: int | None, steps: int | None) -> list[tuple[int | None, ...]]:
-        first = (batch, steps, setting.units) if setting.has_sequence else (batch, setting.units)
+        first: tuple[int | None, ...] = (batch, setting.units)
+        if setting.has_sequence:
+            first = setting.laid_out(batch, steps, setting.units)
         sizes = setting.sizes if setting.has_states else ()
         return [first, *((batch, size) for size in sizes)]
 
@@ -105,18 +107,22 @@ def held_state(case: RecurrentCase) -> Plan:
     if setting.has_sequence:
         masked = expression("~mask", "masked", mask=setting.processed)
         if case.spec.get("zero_output_for_mask"):
-            held = expression("np.zeros_like(y[masked])", y=Output("y"), masked=masked)
+            held = expression("np.zeros_like(y[masked])", y=setting.output("y"), masked=masked)
         else:
             # Zeros stand before the first step, whatever the initial states are.
             before = expression(
-                "np.concatenate([np.zeros_like(y[:, :1]), y[:, :-1]], 1)", "before", y=Output("y")
+                "np.concatenate([np.zeros_like(y[:, :1]), y[:, :-1]], 1)",
+                "before",
+                y=setting.output("y"),
             )
             held = expression("before[masked]", before=before, masked=masked)
         comparisons.append(
-            Agrees("held output", expression("y[masked]", y=Output("y"), masked=masked), held)
+            Agrees(
+                "held output", expression("y[masked]", y=setting.output("y"), masked=masked), held
+            )
         )
     elif empty:
-        rows = expression(f"y[{empty}]", y=Output("y"))
+        rows = expression(f"y[{empty}]", y=setting.output("y"))
         comparisons.append(
             Agrees("output of a fully masked row", rows, expression("np.zeros_like(r)", r=rows))
         )
@@ -156,7 +162,7 @@ def _held_over_last_step(setting: Setting) -> list[Comparison]:
     )
     held = []
     if not setting.has_sequence:
-        held.append(("held last output", Output("y"), Output("before")))
+        held.append(("held last output", setting.output("y"), setting.output("before")))
     if setting.has_states:
         states = zip(setting.states_of("y"), setting.states_of("before"), strict=True)
         held += [(f"held state {place}", *pair) for place, pair in enumerate(states)]
@@ -206,11 +212,13 @@ def compaction(case: RecurrentCase) -> Plan:
         )
         valid = expression(f"mask[{rows}]", "valid", mask=setting.processed)
         if setting.has_sequence:
-            left = expression(f"y[{rows}][valid]", y=Output("y"), valid=valid)
-            right = expression(f"z[:{len(rows)}].reshape(-1, {setting.units})", z=Output(name))
+            left = expression(f"y[{rows}][valid]", y=setting.output("y"), valid=valid)
+            right = expression(
+                f"z[:{len(rows)}].reshape(-1, {setting.units})", z=setting.output(name)
+            )
         else:
-            left = expression(f"y[{rows}]", y=Output("y"))
-            right = expression(f"z[:{len(rows)}]", z=Output(name))
+            left = expression(f"y[{rows}]", y=setting.output("y"))
+            right = expression(f"z[:{len(rows)}]", z=setting.output(name))
         comparisons.append(Agrees("output", left, right, setting.tolerance))
         if setting.has_states:
             comparisons += [
@@ -224,146 +232,6 @@ def compaction(case: RecurrentCase) -> Plan:
                     zip(setting.states_of("y"), setting.states_of(name), strict=True)
                 )
             ]
-    return Plan(setting.plan_steps(), tuple(comparisons))
-
-
-# -- 4. Isolation ------------------------------------------------------------------------
-
-
-@declare(
-    family="recurrent",
-    source=f"{_GUIDE}, Introduction ('should be skipped when processing the data')",
-    applies=_free,
-    choices=("other",),
-)
-def padding_content(case: RecurrentCase) -> Plan:
-    """What masked steps hold changes no output and no state, bitwise, NaN included."""
-    setting = Setting(case)
-    assert case.other is not None
-    one = setting.call("y")
-    other = setting.call("z", inputs=setting.holding(case.other, "other"))
-    return Plan(setting.plan_steps(), tuple(setting.all_agree(other, one)))
-
-
-@declare(
-    family="recurrent",
-    source=f"{_GUIDE}, Introduction; unexpected_mask_shapes.txt, closing ('gradient computations')",
-    applies=_free,
-    choices=("other",),
-    share=8,
-)
-def padding_gradient(case: RecurrentCase) -> Plan:
-    """Gradients of inputs are zero at masked steps, and those of weights do not see padding."""
-    setting = Setting(case)
-    assert case.other is not None
-    contents = {"y": case.batch.content, "z": case.other}
-    for name, content in contents.items():
-        call = setting.call(name, inputs=setting.holding(content, f"x_{name}"))
-        setting.steps[-1] = Gradient(f"d{name}", call)
-    masked = expression("~mask", "masked", mask=setting.mask)
-    comparisons: list[Comparison] = []
-    levels: dict[str, Level] = {}
-    for name, content in contents.items():
-        levels[name] = "must" if content in FINITE_CONTENTS else "should"
-        at = expression("d[masked]", d=Output(f"d{name}"), masked=masked)
-        zeros = expression("np.zeros_like(a)", a=at)
-        comparisons.append(Agrees("gradient at masked steps", at, zeros, None, levels[name]))
-    both: Level = "should" if "should" in levels.values() else "must"
-    one, other = (expression("d[mask]", d=Output(name), mask=setting.mask) for name in ("dz", "dy"))
-    comparisons.append(Agrees("gradient at valid steps", one, other, None, both))
-    comparisons += [
-        Agrees(
-            f"gradient of weight {place}",
-            Output("dz", 1 + place),
-            Output("dy", 1 + place),
-            None,
-            both,
-        )
-        for place in range(len(weight_shapes(case.spec, case.features)))
-    ]
-    return Plan(setting.plan_steps(), tuple(comparisons))
-
-
-@declare(
-    family="recurrent",
-    source="rows of a batch are samples of their own: " + _RNN_PAGE + ", Call arguments",
-    choices=("order",),
-)
-def row_order(case: RecurrentCase) -> Plan:
-    """The order of rows, and which neighbours a row has, changes nothing of its result."""
-    setting = Setting(case)
-    order = list(case.order)
-    setting.call("y")
-    source = setting.tokens if case.form.mask == "embedding" else setting.inputs
-    setting.call(
-        "z",
-        inputs=expression(f"x[{order}]", x=source),
-        mask=expression(f"mask[{order}]", mask=setting.mask),
-        states=[expression(f"h[{order}]", h=state) for state in setting.states]
-        if setting.given_states
-        else None,
-    )
-    names = ["output", *(f"state {place}" for place in range(len(setting.sizes)))]
-    outputs = 1 + (len(setting.sizes) if setting.has_states else 0)
-    return Plan(
-        setting.plan_steps(),
-        tuple(
-            Agrees(
-                name,
-                Output("z", place),
-                expression(f"y[{order}]", y=Output("y", place)),
-                setting.tolerance,
-            )
-            for place, name in enumerate(names[:outputs])
-        ),
-    )
-
-
-# -- 5. Extension ------------------------------------------------------------------------
-
-
-@declare(
-    family="recurrent",
-    source=f"{_GUIDE}, Padding sequence data",
-    # An unrolled layer would be traced anew for each length; compaction cuts its sequences.
-    applies=lambda case: _free(case) and not case.spec.get("unroll"),
-    choices=("inserted",),
-    share=2,
-)
-def extension(case: RecurrentCase) -> Plan:
-    """More padding, on either side or inside, changes nothing valid."""
-    setting = Setting(case)
-    setting.call("y")
-    longer = setting.max_len + len(case.inserted)
-    kept = [step for step in range(longer) if step not in case.inserted]
-    holes = literal(np.array([step in case.inserted for step in range(longer)]), "holes")
-    # Where a step goes: the inserted ones repeat any step, and are masked and overwritten.
-    source = np.searchsorted(kept, np.arange(longer)).clip(0, setting.max_len - 1).tolist()
-    content = setting.holding(case.batch.content)
-    fill = {"nan": "np.nan", "inf": "np.inf", "-inf": "-np.inf"}.get(case.batch.content, "7.0")
-    inputs = expression(
-        f"np.where(holes[None, :, None], np.array({fill}, x.dtype), x[:, {source}])",
-        "longer",
-        holes=holes,
-        x=content,
-    )
-    mask = expression(f"mask[:, {source}] & ~holes", "longer_mask", mask=setting.mask, holes=holes)
-    setting.call("z", inputs=inputs, mask=mask)
-    comparisons: list[Comparison] = []
-    if setting.has_sequence:
-        backwards = bool(case.spec.get("go_backwards"))
-        places = [longer - 1 - step for step in reversed(kept)] if backwards else kept
-        comparisons.append(
-            Agrees(
-                "output",
-                expression(f"z[:, {places}][valid]", z=Output("z"), valid=setting.processed),
-                expression("y[valid]", y=Output("y"), valid=setting.processed),
-                setting.tolerance,
-            )
-        )
-    else:
-        comparisons.append(Agrees("output", Output("z"), Output("y"), setting.tolerance))
-    comparisons += setting.states_agree("z", "y")
     return Plan(setting.plan_steps(), tuple(comparisons))
 
 
@@ -381,7 +249,9 @@ def truth(case: RecurrentCase) -> Plan:
     exact, tolerance = setting.exact_reference()
     names = ["output", *(f"state {place}" for place in range(len(setting.sizes)))]
     comparisons = [
-        Agrees(name, Output("y", place), literal(value, "expected"), tolerance)
-        for place, (name, value) in enumerate(zip(names, exact.outputs(case.spec), strict=False))
+        Agrees(name, output, literal(value, "expected"), tolerance)
+        for name, output, value in zip(
+            names, setting.outputs("y"), exact.outputs(case.spec), strict=False
+        )
     ]
     return Plan(setting.plan_steps(), tuple(comparisons))

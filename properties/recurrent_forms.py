@@ -89,7 +89,7 @@ def return_state_is_an_addition(case: RecurrentCase) -> Plan:
     setting = Setting(case)
     setting.call("y")
     setting.call("z", spec=case.spec.replace(return_state=True))
-    agree = Agrees("output", Output("z"), Output("y"), setting.tolerance)
+    agree = Agrees("output", setting.output("z"), setting.output("y"), setting.tolerance)
     return Plan(setting.plan_steps(), (agree,))
 
 
@@ -107,7 +107,12 @@ def last_output_is_last_step(case: RecurrentCase) -> Plan:
     spec = case.spec.without("zero_output_for_mask").replace(return_sequences=True)
     setting.call("z", spec=spec)
     comparisons: list[Comparison] = [
-        Agrees("output", Output("y"), expression("z[:, -1]", z=Output("z")), setting.tolerance)
+        Agrees(
+            "output",
+            setting.output("y"),
+            expression("z[:, -1]", z=setting.output("z", sequence=True)),
+            setting.tolerance,
+        )
     ]
     comparisons += setting.states_agree("y", "z")
     return Plan(setting.plan_steps(), tuple(comparisons))
@@ -164,7 +169,7 @@ def stateful_chunks(case: RecurrentCase) -> Plan:
         )
     comparisons: list[Comparison] = []
     if setting.has_sequence:
-        parts: dict[str, Expression | Output] = {name: Output(name) for name in names}
+        parts: dict[str, Expression | Output] = {name: setting.output(name) for name in names}
         joined = expression(f"np.concatenate([{', '.join(names)}], 1)", "joined", **parts)
         # What a masked step holds is each call's own affair; valid steps are not.
         valid = (
@@ -176,7 +181,7 @@ def stateful_chunks(case: RecurrentCase) -> Plan:
             Agrees(
                 "output",
                 expression("z[valid]", z=joined, valid=valid),
-                expression("y[valid]", y=Output("y"), valid=valid),
+                expression("y[valid]", y=setting.output("y"), valid=valid),
                 setting.tolerance,
             )
         )

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from catalogue import weights as drawn_weights
-from catalogue.cases import Content, MaskForm, RecurrentCase
+from catalogue.cases import MASKABLE_CONTENTS, Content, MaskForm, RecurrentCase
 from catalogue.expressions import Expression, Output, expression, literal
 from catalogue.recurrent_reference import (
     Reference,
@@ -30,13 +30,21 @@ VOCABULARY = 7  # tokens of an embedding, of which 0 is padding
 _CONTENT_SOURCES: dict[Content, str] = {
     "zeros": "0.0",
     "ones": "1.0",
+    "tenth": "0.1",
     "large": "1e4",
     "largest": "np.finfo({dtype!r}).max",
     "inf": "np.inf",
     "-inf": "-np.inf",
     "nan": "np.nan",
 }
-_VALUES = {"zeros": 0.0, "ones": 1.0, "large": 1e4}
+_VALUES = {
+    "zeros": 0.0,
+    "ones": 1.0,
+    "tenth": 0.1,
+    "large": 1e4,
+    "inf": float("inf"),
+    "-inf": -float("inf"),
+}
 
 
 class Setting:
@@ -168,11 +176,9 @@ class Setting:
         key = ("layer", spec.key, open_shape, known_batch)
         if key not in self._built:
             name = hint or ("layer" if not self._built else f"layer{len(self._built) + 1}")
-            shape = (
-                self.batch if spec.get("stateful") or known_batch else None,
-                self.max_len if spec.get("unroll") and not open_shape else None,
-                self.case.features,
-            )
+            batch = self.batch if spec.get("stateful") or known_batch else None
+            steps = self.max_len if spec.get("unroll") and not open_shape else None
+            shape = self.laid_out(batch, steps, self.case.features)
             build = Build(name, spec.with_policy(self.case.policy), shape, self.case.weights)
             self.steps.append(build)
             self._built[key] = name
@@ -192,8 +198,11 @@ class Setting:
 
     def _maker(self, kind: MaskForm, content: Content) -> str:
         case = self.case
+        if content not in MASKABLE_CONTENTS:
+            raise ValueError(f"content={content!r} cannot be masked by its value")
+        value = _VALUES.get(content, float(np.finfo(case.dtype).max))
         spec = {
-            "masking": Spec("Masking", {"mask_value": _VALUES.get(content, 0.0)}),
+            "masking": Spec("Masking", {"mask_value": value}),
             "embedding": Spec(
                 "Embedding",
                 {"input_dim": VOCABULARY, "output_dim": case.features, "mask_zero": True},
@@ -219,6 +228,7 @@ class Setting:
         travelling: Expression | None = None,
         states: list[Expression | Output] | None = None,
         masked: MaskForm | None = None,
+        content: Content | None = None,
         mode: str | None = None,
         going_on: bool = False,
         **extra: Operand,
@@ -226,9 +236,9 @@ class Setting:
         """A call by the case's form, with what is given here in place of the case's own.
 
         A stateful layer starts afresh, but where the call is `going_on` with the states of
-        the last one. `masked` is another way for the mask to reach the layer. `travelling`
-        is a mask that travels with the tensor besides an explicit one. `extra` arguments
-        are added.
+        the last one. `masked` is another way for the mask to reach the layer. `content` is
+        what masked steps hold, where a layer masks it by its value. `travelling` is a mask
+        that travels with the tensor besides an explicit one. `extra` arguments are added.
         """
         form, spec = self.case.form, spec or self.case.spec
         layer = layer or self.layer(spec)
@@ -237,15 +247,18 @@ class Setting:
         self._called.add(layer)
         masked = masked or form.mask
         mask = mask if mask is not None else self.mask
-        tensor: Operand = inputs if inputs is not None else self.inputs
+        given_inputs = inputs if inputs is not None else self.inputs
         if masked == "embedding":
-            maker = self._maker("embedding", "zeros")
-            tensor = Through(maker, (inputs if inputs is not None else self.tokens,))
+            given_inputs = inputs if inputs is not None else self.tokens
+        mask, given_inputs = self._transposed(mask), self._transposed(given_inputs)
+        tensor: Operand = given_inputs
+        if masked == "embedding":
+            tensor = Through(self._maker("embedding", "zeros"), (given_inputs,))
         elif masked == "masking":
-            tensor = Through(self._maker("masking", self.case.batch.content), (tensor,))
+            tensor = Through(self._maker("masking", content or self.case.batch.content), (tensor,))
         elif masked == "travelling" or travelling is not None:
-            carried = travelling if travelling is not None else mask
-            tensor = Through(self._maker("travelling", "zeros"), (tensor, carried))
+            carried = mask if travelling is None else self._transposed(travelling)
+            tensor = Through(self._maker("travelling", "zeros"), (given_inputs, carried))
         args: list[Operand] = [tensor]
         kwargs: dict[str, Operand] = {}
         given = states if states is not None else list(self.states) if self.given_states else None
@@ -273,6 +286,18 @@ class Setting:
         self.steps.append(call)
         return call
 
+    @property
+    def time_major(self) -> bool:
+        """Whether inputs, outputs and their masks have steps before rows (Keras 2)."""
+        return bool(self.case.spec.get("time_major"))
+
+    def laid_out(self, batch: int | None, steps: int | None, *rest: int) -> tuple[int | None, ...]:
+        """The shape that the layer gives to so many rows of so many steps."""
+        return (steps, batch, *rest) if self.time_major else (batch, steps, *rest)
+
+    def _transposed(self, array: Expression) -> Expression:
+        return expression("x.swapaxes(0, 1)", x=array) if self.time_major else array
+
     def compact_inputs(self, rows: list[int], length: int) -> Expression:
         """The valid steps of these rows alone, each of which has `length` of them."""
         shape = (len(rows), length, self.case.features)
@@ -294,6 +319,17 @@ class Setting:
     def has_states(self) -> bool:
         """Whether the call hands back states."""
         return bool(self.case.spec.get("return_state"))
+
+    def output(self, call: str, *, sequence: bool | None = None) -> Expression | Output:
+        """The first output of a call, rows first; `sequence` where it is not as the case has it."""
+        sequence = self.has_sequence if sequence is None else sequence
+        if not (self.time_major and sequence):
+            return Output(call)
+        return expression("y.swapaxes(0, 1)", y=Output(call))
+
+    def outputs(self, call: str) -> list[Expression | Output]:
+        """All that a call hands back: its output, rows first, and its states."""
+        return [self.output(call), *(self.states_of(call) if self.has_states else ())]
 
     def states_of(self, call: str) -> list[Output]:
         """The states that a call hands back."""

@@ -7,84 +7,28 @@ import contextlib
 import dataclasses
 import time
 import zlib
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import hypothesis
 import msgspec
 from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
 from hypothesis.database import DirectoryBasedExampleDatabase
 
-from execution.running import Execution, Runner
-from properties.comparisons import Mismatch, mismatches
+from execution.running import Runner
+from properties.alternatives import happens_instead
+from properties.cells import Cell, Ledger, Profile
+from properties.comparisons import Mismatch, Plan, mismatches
+from properties.deaths import Deaths
 from properties.explaining import described
-from properties.families import FAMILIES, Stratum
+from properties.families import FAMILIES, Strata, Stratum
+from properties.journal import SILENT, Journal
 from properties.registry import PROPERTIES, Property
+from properties.surveying import Distinct, Survey
+from strategies.configurations import covered_pairs
 
-__all__ = ["Cell", "CellRunner", "Ledger", "Profile", "cells", "pin_problem"]
-
-
-@dataclasses.dataclass(frozen=True)
-class Cell:
-    """A property, a layer and an execution: what is counted."""
-
-    property: str
-    layer: str
-    execution: Execution
-
-    def __str__(self) -> str:
-        return f"{self.layer}-{self.execution}"
-
-
-@dataclasses.dataclass(frozen=True)
-class Profile:
-    """How hard a run tries.
-
-    `examples` for each stratum, Hypothesis' plainest one besides; `seed` of all that is
-    drawn; `rounds` through the strata, the sampled configurations new in each; `seconds`
-    after which a cell begins no further round.
-    """
-
-    name: str
-    examples: int
-    rounds: int = 1
-    seconds: float = 0.0
-
-
-class Ledger(Protocol):
-    """What a run asks of the ledger of known deviations."""
-
-    def excuse(
-        self, property: str, layer: str, comparison: str, kind: str, facts: frozenset[str]
-    ) -> Any:
-        """The entry that knows this deviation, or None."""
-
-    def pins(self, property: str, layer: str, mode: str) -> list[tuple[Any, Any]]:
-        """The entries, each with a pinned case, to be replayed in this cell."""
-
-
-def cells(
-    layers: set[str] | None = None,
-    properties: set[str] | None = None,
-    devices: tuple[str, ...] = ("cpu:0",),
-    mode: str | None = None,
-) -> list[Cell]:
-    """All cells, or those of the given names, layer by layer, so that a layer's share traces."""
-    found = []
-    for family in FAMILIES.values():
-        for layer in family.layers:
-            for device in devices:
-                for one in (mode,) if mode else family.modes:
-                    found += [
-                        Cell(property.name, layer, Execution(device, one))
-                        for property in PROPERTIES.values()
-                        if property.family == family.name
-                    ]
-    return [
-        cell
-        for cell in found
-        if (layers is None or cell.layer in layers)
-        and (properties is None or cell.property in properties)
-    ]
+__all__ = ["CellRunner"]
 
 
 class _NewDeviation(Exception):
@@ -109,6 +53,8 @@ class CellRunner:
         seed: int,
         *,
         explain: bool = True,
+        survey: bool = False,
+        journal: Journal = SILENT,
     ) -> None:
         self.cell, self.runner, self.ledger = cell, runner, ledger
         self.profile, self.seed = profile, seed
@@ -117,10 +63,18 @@ class CellRunner:
         if profile.name == "nightly":  # every configuration, however dear
             self.property = dataclasses.replace(self.property, share=1)
         self.family = FAMILIES[self.property.family]
+        self.survey = Survey() if survey else None  # goes on after the first failure
+        self.regions = [one.region for one in ledger.concerning(cell.property, cell.layer)]
+        self.journal = journal
         self.traits: collections.Counter[str] = collections.Counter()
         self.excused: collections.Counter[str] = collections.Counter()
+        module = runner.implementation.installed.name
+        self.deaths = Deaths(cell, module, ledger, journal, self.excused)
         self.seen: dict[str, tuple[Any, Mismatch]] = {}
         self.examples = self.batches = self.met = 0
+        self.outside = 0  # batches that lie outside every region of the ledger
+        self._tried: set[tuple[str, str]] = set()  # what happens instead, once a configuration
+        self.chosen: list[Mapping[str, Any]] = []  # arguments of the configurations met
         self.silent = 0  # batches of which the property has nothing to say
         self.checking = self.drawing = self._asked = 0.0
 
@@ -131,16 +85,21 @@ class CellRunner:
         started = time.perf_counter()
         before = self._costs()
         findings, fixed, reason, total = [], [], "", 0
+        domains: Mapping[str, Sequence[Any]] = {}
         outcome = "holds"
         try:
             fixed = self._replayed()
             for round_ in range(self.profile.rounds):
                 strata = self._strata(round_)
-                total = max(total, len(strata))
-                finding = next(filter(None, (self._met(s, round_) for s in strata)), None)
+                total, domains = max(total, len(strata.members)), strata.domains or domains
+                finding = next(filter(None, (self._met(s, round_) for s in strata.members)), None)
                 if finding is not None:
                     findings.append(finding)
                     break
+                if self.survey is not None:
+                    findings = [self._surveyed(one) for one in self.survey.distinct()]
+                    if findings:
+                        break
                 if round_ and time.perf_counter() - started > self.profile.seconds:
                     break
             outcome = self._outcome(findings, fixed)
@@ -159,14 +118,17 @@ class CellRunner:
             "outcome": outcome,
             "reason": reason,
             "findings": findings
-            or [self._described(case, found, id_) for id_, (case, found) in self.seen.items()],
+            or [self._described(case, found, id_) for id_, (case, found) in self.seen.items()]
+            + list(self.deaths.findings.values()),
             "deviations": dict(sorted(self.excused.items())),
             "fixed": fixed,
             "examples": self.examples,
             "batches": self.batches - self.silent,
             "configurations": self.met,
             "configurations_total": total,
+            **dict(zip(("pairs", "pairs_total"), covered_pairs(self.chosen, domains), strict=True)),
             "traits": dict(sorted(self.traits.items())),
+            "outside": self.outside,
             **self._spent(before, time.perf_counter() - started),
         }
 
@@ -199,11 +161,18 @@ class CellRunner:
         cell = self.cell
         for deviation, pin in self.ledger.pins(cell.property, cell.layer, cell.execution.mode):
             case: Any = msgspec.convert(pin.case, self.family.case_type)
+            if deviation in self.deaths.known:
+                if not self.deaths.replay(deviation, case) and deviation.id not in fixed:
+                    fixed.append(deviation.id)
+                continue
+            if self.deaths.excuse(case):
+                continue
             found = [
                 mismatch
                 for mismatch in self._mismatches(case)
                 if pin.comparison in ("*", mismatch.comparison.name)
                 and mismatch.kind == deviation.kind
+                and happens_instead(deviation.instead, case, mismatch, self.runner, True)
             ]
             if found:
                 self.excused[deviation.id] += 1
@@ -214,7 +183,7 @@ class CellRunner:
 
     # -- strata --------------------------------------------------------------------------
 
-    def _strata(self, round_: int) -> list[Stratum]:
+    def _strata(self, round_: int) -> Strata:
         execution = self.cell.execution
         return self.family.strata(
             self.property,
@@ -226,19 +195,44 @@ class CellRunner:
 
     def _met(self, stratum: Stratum, round_: int) -> dict[str, Any] | None:
         """Meet one stratum; the description of a new deviation, or None."""
+        outside = self.outside
+        finding = self._drawn(stratum.examples, f"{stratum.name} {round_}")
+        if finding is None and self.regions and self.outside == outside:
+            finding = self._drawn_around(stratum, round_)
+        if finding is None:
+            self.met += 1
+            self.chosen.append(stratum.chosen)
+        return finding
+
+    def _drawn_around(self, stratum: Stratum, round_: int) -> dict[str, Any] | None:
+        """Draw again, outside what the ledger knows, where that is a matter of the batch."""
+        if not any(self.family.of_batch(fact) for one in self.regions for fact in one.facts):
+            return None
+        around = stratum.examples.filter(
+            lambda cases: any(self._lies_outside(self._facts(case)) for case in cases)
+        )
+        with contextlib.suppress(hypothesis.errors.Unsatisfiable):  # all of it lies inside
+            return self._drawn(around, f"{stratum.name} {round_} outside")
+        return None
+
+    def _lies_outside(self, facts: frozenset[str]) -> bool:
+        return not any(region.covers(facts) for region in self.regions)
+
+    def _drawn(self, examples: st.SearchStrategy[Any], name: str) -> dict[str, Any] | None:
+        """Draw some examples; the description of a new deviation, or None."""
         deadline: list[float] = []
         known: dict[Any, _NewDeviation] = {}
 
-        def body(examples: tuple[Any, ...]) -> None:
+        def body(cases: tuple[Any, ...]) -> None:
             self.drawing += time.perf_counter() - self._asked
             self.examples += 1
-            for case in examples:
+            for case in cases:
                 if deadline and time.perf_counter() > deadline[0]:
                     # Shrinking has had its time: only what is known already fails.
                     failure = known.get(repr(case))
                 else:
                     failure = self._failure(case)
-                if failure is not None:
+                if failure is not None and self.survey is None:
                     known[repr(case)] = failure
                     if not deadline:
                         deadline.append(time.perf_counter() + self.shrink_seconds)
@@ -246,17 +240,16 @@ class CellRunner:
             self._asked = time.perf_counter()
 
         # A name of its own gives the stratum its own sequence and its own database key.
-        name = f"{self.cell.property}[{self.cell}] {stratum.name} {round_}"
-        own = zlib.crc32(name.encode())
+        own = zlib.crc32(f"{self.cell.property}[{self.cell}] {name}".encode())
         body.__name__ = body.__qualname__ = f"{self.cell.property}_{own:08x}"
-        test = settings(
+        test: Any = settings(
             max_examples=self.profile.examples + 1,
             phases=self._phases(),
             deadline=None,
             report_multiple_bugs=False,
             suppress_health_check=list(HealthCheck),
             database=_database() if self.profile.name == "nightly" else None,
-        )(hypothesis.seed(own ^ self.seed)(hypothesis.given(stratum.examples)(body)))
+        )(hypothesis.seed(own ^ self.seed)(hypothesis.given(examples)(body)))
         self._asked = time.perf_counter()
         try:
             with contextlib.redirect_stdout(None):
@@ -267,7 +260,6 @@ class CellRunner:
             # It failed, and not again: the layer remembers what happened to it before.
             self.runner.forget()
             return self._explained(next(iter(known.values())), shrink=False)
-        self.met += 1
         return None
 
     def _phases(self) -> list[Phase]:
@@ -276,29 +268,51 @@ class CellRunner:
 
     def _failure(self, case: Any) -> _NewDeviation | None:
         """The first comparison of a case that fails and that the ledger does not excuse."""
-        self.batches += 1
-        traits = self.family.traits(case)
-        self.traits.update(traits)
-        found = self._mismatches(case)
-        if not found:
-            return None
-        facts = self._facts(case)
-        for mismatch in found:
-            deviation = self.ledger.excuse(
-                self.cell.property, self.cell.layer, mismatch.comparison.name, mismatch.kind, facts
-            )
-            if deviation is None:
-                return _NewDeviation(case, mismatch)
-            self.excused[deviation.id] += 1
-            self.seen.setdefault(deviation.id, (case, mismatch))
-        return None
+        unknown = self._unknown(case)
+        return _NewDeviation(case, unknown[0]) if unknown else None
 
-    def _mismatches(self, case: Any) -> list[Mismatch]:
+    def _unknown(self, case: Any) -> list[Mismatch]:
+        """The comparisons of a case that fail and that the ledger does not excuse."""
+        if self.deaths.excuse(case):
+            return []
+        self.batches += 1
+        self.traits.update(self.family.traits(case))
+        facts: frozenset[str] = self._facts(case) if self.regions or self.survey else frozenset()
+        self.outside += self._lies_outside(facts)
         plan = self.property.function(case)
+        found = self._mismatches(case, plan)
+        if not found and self.survey is None:
+            return []
+        facts = facts or self._facts(case)
+        unknown = [one for one in found if not self._excused(case, one, facts)]
+        if self.survey is not None:
+            self.survey.note(case, facts, plan, unknown, found)
+        return unknown
+
+    def _excused(self, case: Any, mismatch: Mismatch, facts: frozenset[str]) -> bool:
+        """Whether an entry of the ledger knows a departure, and what happens instead with it."""
+        cell, name = self.cell, mismatch.comparison.name
+        for one in self.ledger.excuses(cell.property, cell.layer, name, mismatch.kind, facts):
+            # What needs calls of its own is looked at once a configuration.
+            key = (one.id, repr(getattr(case, "spec", None)))
+            with self.journal.running(case):
+                fits = happens_instead(
+                    one.instead, case, mismatch, self.runner, key not in self._tried
+                )
+            if fits:
+                self._tried.add(key)
+                self.excused[one.id] += 1
+                self.seen.setdefault(one.id, (case, mismatch))
+                return True
+        return False
+
+    def _mismatches(self, case: Any, plan: Plan | None = None) -> list[Mismatch]:
+        plan = self.property.function(case) if plan is None else plan
         if not plan.comparisons:
             self.silent += 1
             return []
-        results = self.runner.run(plan.steps)
+        with self.journal.running(case):
+            results = self.runner.run(plan.steps)
         started = time.perf_counter()
         try:
             return list(mismatches(plan, results))
@@ -313,7 +327,17 @@ class CellRunner:
         case, mismatch = found.case, found.mismatch
         if self.explain and shrink:
             case, mismatch = self._simplest(case, mismatch)
-        return self._described(case, mismatch, None)
+        with self.journal.running(case):  # its script runs in this process too
+            return self._described(case, mismatch, None)
+
+    def _surveyed(self, found: Distinct) -> dict[str, Any]:
+        """Describe one of all distinct deviations, and what its failing cases share."""
+        survey, self.survey = self.survey, None  # what shrinking tries is no part of it
+        case, mismatch = found.case, found.mismatch
+        if self.explain:
+            case, mismatch = self._simplest(case, mismatch)
+        self.survey = survey
+        return {**self._described(case, mismatch, None), **found.account}
 
     def _described(self, case: Any, mismatch: Mismatch, deviation: str | None) -> dict[str, Any]:
         finding = described(
@@ -345,25 +369,11 @@ class CellRunner:
                     return case, mismatch
                 tried.add(repr(simpler))
                 with contextlib.suppress(ValueError):  # a case that is none
-                    failure = self._failure(simpler)
-                    if failure is not None and _same(failure.mismatch, mismatch):
-                        case, mismatch, progress = simpler, failure.mismatch, True
+                    same = [one for one in self._unknown(simpler) if _same(one, mismatch)]
+                    if same:
+                        case, mismatch, progress = simpler, same[0], True
                         break
         return case, mismatch
-
-
-def pin_problem(deviation: Any, pin: Any) -> str | None:
-    """Why a pinned case is none of its entry's, in half a sentence, or None."""
-    family = FAMILIES[PROPERTIES[pin.property].family]
-    try:
-        case: Any = msgspec.convert(pin.case, family.case_type)
-    except (msgspec.ValidationError, ValueError) as error:
-        return f"a pinned case of {pin.property} is none: {error}"
-    if not deviation.region.covers(family.facts(case, "cpu:0", pin.mode)):
-        return f"matches nothing: its pinned case of {pin.property} lies outside its region"
-    if not PROPERTIES[pin.property].applies(case):
-        return f"a pinned case is one that {pin.property} says nothing about"
-    return None
 
 
 def _database() -> Any:

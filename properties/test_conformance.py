@@ -7,7 +7,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from properties import broadcasting, recurrent, recurrent_forms  # noqa: F401 (they declare)
+from properties import (  # noqa: F401 (they declare)
+    broadcasting,
+    recurrent,
+    recurrent_forms,
+    recurrent_isolation,
+)
 from properties.families import FAMILIES
 from properties.registry import PROPERTIES, Property
 from reports.record import Entry, encode_entry

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Collection, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Collection, Iterator
 from typing import Any, Literal, get_args
 
 import msgspec
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 __all__ = [
     "IMPLEMENTATIONS",
     "KINDS",
     "Deviation",
+    "Instead",
     "Kind",
     "Ledger",
-    "LedgerError",
     "Pattern",
     "Pin",
     "Region",
-    "load_ledger",
 ]
 
 Kind = Literal[
@@ -31,17 +27,15 @@ Kind = Literal[
     "wrong mask",
     "lost mask",
     "refused",
+    "blocked",
     "not refused",
     "crash",
     "hang",
     "no warning",
 ]
 KINDS: tuple[str, ...] = get_args(Kind)
+_DEADLY = frozenset({"crash", "hang"})  # a case takes its process along, or never lets it go on
 IMPLEMENTATIONS = ("keras", "tf_keras")
-
-
-class LedgerError(Exception):
-    """The ledger is not in order; the message is one sentence naming file, entry and value."""
 
 
 class Region(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -69,21 +63,47 @@ class Region(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             and facts.isdisjoint(self.none)
         )
 
+    @property
+    def facts(self) -> frozenset[str]:
+        """Every fact that the region speaks of."""
+        return frozenset((*self.all, *self.none, *(f for item in self.alternatives for f in item)))
+
     def describe(self) -> str:
         """The region in words."""
         parts = []
         if self.all:
-            parts.append(_listed(self.all, "and"))
+            parts.append(listed(self.all, "and"))
         if self.any:
             several = len(self.any) > 1
             items = [
-                f"({_listed(item, 'and')})" if several and len(item) > 1 else _listed(item, "and")
+                f"({listed(item, 'and')})" if several and len(item) > 1 else listed(item, "and")
                 for item in self.alternatives
             ]
-            parts.append(f"any of {_listed(items, 'or')}" if several else items[0])
+            parts.append(f"any of {listed(items, 'or')}" if several else items[0])
         if self.none:
-            parts.append(f"without {_listed(self.none, 'or')}")
+            parts.append(f"without {listed(self.none, 'or')}")
         return ", ".join(parts) or "every case"
+
+
+class Instead(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What happens instead of what should: checked wherever a deviation is excused.
+
+    `exception` is the class that is raised, `values` what stands at the positions that differ
+    (`nan`, `zeros`), `like` the name of something else that the call then equals.
+    """
+
+    exception: str = ""
+    values: str = ""
+    like: str = ""
+
+    def describe(self) -> str:
+        """In words."""
+        said = [
+            f"{self.exception} is raised" if self.exception else "",
+            f"{self.values} where it differs" if self.values else "",
+            self.like,
+        ]
+        return ", ".join(filter(None, said))
 
 
 class Pattern(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -124,6 +144,7 @@ class Deviation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pins: tuple[Pin, ...]
     region: Region = Region()
     healthy: tuple[str, ...] = ()
+    instead: Instead | None = None
 
     def affects(self, name: str, version: str | Version) -> bool:
         """Whether a version of an implementation counts as affected.
@@ -142,7 +163,7 @@ class Deviation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def describe_range(self) -> str:
         """The versions that count as affected, and the gaps where none was measured."""
-        ranges = dict.fromkeys((key.name, key.version.major) for key in map(_key, self.deviating))
+        ranges = dict.fromkeys((key.name, key.version.major) for key in map(key_of, self.deviating))
         return "; ".join(self._described(name, major) for name, major in ranges)
 
     def _described(self, name: str, major: int) -> str:
@@ -159,7 +180,7 @@ class Deviation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         else:
             text = f"{name} {oldest} to {newest}"
         if between:
-            text += f" but for {_listed(list(map(str, between)), 'and')}"
+            text += f" but for {listed(list(map(str, between)), 'and')}"
         gaps = []
         if below:
             gaps.append(f"between {below[-1]} (healthy) and {oldest}")
@@ -167,7 +188,7 @@ class Deviation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             gaps.append(f"below {oldest}")
         if above:
             gaps.append(f"between {newest} and {above[0]} (healthy)")
-        return f"{text}, not measured and taken as healthy {_listed(gaps, 'and')}"
+        return f"{text}, not measured and taken as healthy {listed(gaps, 'and')}"
 
 
 class Ledger(msgspec.Struct, frozen=True):
@@ -185,10 +206,10 @@ class Ledger(msgspec.Struct, frozen=True):
         """What the ledger says of one version of an implementation."""
         return Ledger(tuple(one for one in self.deviations if one.affects(name, version)))
 
-    def excuse(
+    def excuses(
         self, property: str, layer: str, comparison: str, kind: str, facts: Collection[str]
-    ) -> Deviation | None:
-        """The first entry that knows this departure, or None where it is new."""
+    ) -> Iterator[Deviation]:
+        """The entries that know this departure; none where it is new."""
         for one in self.deviations:
             if (
                 one.kind == kind
@@ -196,8 +217,25 @@ class Ledger(msgspec.Struct, frozen=True):
                 and any(pattern.matches(property, comparison) for pattern in one.comparisons)
                 and one.region.covers(facts)
             ):
-                return one
-        return None
+                yield one
+
+    def concerning(self, property: str, layer: str) -> list[Deviation]:
+        """The entries that speak of some comparison of a property of a layer."""
+        return [
+            one
+            for one in self.deviations
+            if layer in one.layers and any(each.property == property for each in one.comparisons)
+        ]
+
+    def deadly(self, property: str, layer: str) -> list[Deviation]:
+        """The entries of which no case may be run in the process of a cell."""
+        return [
+            one
+            for one in self.deviations
+            if one.kind in _DEADLY
+            and layer in one.layers
+            and any(pattern.property == property for pattern in one.comparisons)
+        ]
 
     def pins(self, property: str, layer: str, mode: str) -> list[tuple[Deviation, Pin]]:
         """The pinned cases that a cell replays, each with its entry."""
@@ -209,171 +247,22 @@ class Ledger(msgspec.Struct, frozen=True):
         ]
 
 
-def load_ledger(
-    path: str | os.PathLike[str], *, properties: Mapping[str, Collection[str]]
-) -> Ledger:
-    """The ledger in a TOML file, a table `[[deviation]]` an entry; none is a ledger too.
-
-    `properties` maps the name of every property to the layers that it applies to. Raises
-    LedgerError where the file cannot be read or an entry is not in order.
-    """
-    path = Path(path)
-    try:
-        found = msgspec.toml.decode(path.read_bytes())
-    except OSError as error:
-        why = (error.strerror or type(error).__name__).lower()
-        raise LedgerError(f"{path}: cannot be read: {why}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise LedgerError(f"{path}: is not TOML: {error}") from error
-    for name in found:
-        if name != "deviation":
-            raise LedgerError(f"{path}: unknown field {name!r} where [[deviation]] is expected")
-    tables = found.get("deviation", [])
-    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-        raise LedgerError(f"{path}: 'deviation' must be a list of tables, [[deviation]]")
-    deviations: dict[str, Deviation] = {}
-    for number, table in enumerate(tables, 1):
-        label = table.get("id")
-        where = f"{path}: deviation " + (repr(label) if isinstance(label, str) else f"{number}")
-        deviation = _converted(table, where)
-        if deviation.id in deviations:
-            raise LedgerError(f"{where}: duplicate id {deviation.id!r}")
-        for problem in _problems(deviation, properties):
-            raise LedgerError(f"{where}: {problem}")
-        deviations[deviation.id] = deviation
-    return Ledger(tuple(deviations.values()))
-
-
-def _converted(table: dict[str, Any], where: str) -> Deviation:
-    try:
-        return msgspec.convert(table, Deviation)
-    except msgspec.ValidationError as error:
-        message, _, place = str(error).partition(" - at `$")
-        place = place.rstrip("`").removeprefix(".")
-        inside = f" in {place}" if place else ""
-        if unknown := re.fullmatch(r"Object contains unknown field `(.*)`", message):
-            problem = f"unknown field {unknown[1]!r}{inside}"
-        elif missing := re.fullmatch(r"Object missing required field `(.*)`", message):
-            problem = f"missing field {missing[1]!r}{inside}"
-        elif unknown := re.fullmatch(r"Invalid enum value (.*)", message):
-            problem = f"unknown {place} {unknown[1]}"
-            if place == "kind":
-                problem += f": choose one of {', '.join(KINDS)}"
-        else:
-            problem = f"{place} is {_at(table, place)!r}: {message.lower()}"
-        raise LedgerError(f"{where}: {problem}") from error
-
-
-def _at(table: Any, place: str) -> Any:
-    try:
-        for name, index in re.findall(r"(\w+)|\[(\d+)\]", place):
-            table = table[name] if name else table[int(index)]
-    except (LookupError, TypeError):
-        pass  # a place inside a case: the nearest table says enough
-    return table
-
-
-def _problems(deviation: Deviation, properties: Mapping[str, Collection[str]]) -> Iterator[str]:
-    """What is not in order in an entry, each as half a sentence."""
-    if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", deviation.id):
-        yield f"id {deviation.id!r} must be of lower-case words joined by hyphens"
-    for name in ("reason", "comparisons", "layers", "deviating", "pins"):
-        if not getattr(deviation, name):
-            yield f"{name} must not be empty"
-    if deviation.link != "unreported" and not re.fullmatch(r"https?://\S+", deviation.link):
-        yield f"link {deviation.link!r} is neither a URL nor 'unreported'"
-    yield from _version_problems(deviation)
-    yield from _scope_problems(deviation, properties)
-    yield from _region_problems(deviation.region)
-    for number, pin in enumerate(deviation.pins, 1):
-        for problem in _pin_problems(deviation, pin, properties):
-            yield f"pin {number}: {problem}"
-
-
-def _version_problems(deviation: Deviation) -> Iterator[str]:
-    measured: dict[_Key, str] = {}
-    for field in ("deviating", "healthy"):
-        for text in getattr(deviation, field):
-            try:
-                key = _key(text)
-            except InvalidVersion:
-                yield f"{field} {text!r} is no name and version such as 'keras 3.15.1'"
-                continue
-            if key.name not in IMPLEMENTATIONS:
-                choices = " or ".join(IMPLEMENTATIONS)
-                yield f"{field} {text!r} names an unknown implementation: choose {choices}"
-            if measured.setdefault(key, field) != field:
-                yield f"{text!r} is both deviating and healthy"
-
-
-def _scope_problems(
-    deviation: Deviation, properties: Mapping[str, Collection[str]]
-) -> Iterator[str]:
-    known = {layer for layers in properties.values() for layer in layers}
-    for pattern in deviation.comparisons:
-        if pattern.property not in properties:
-            yield f"unknown property {pattern.property!r}"
-    for layer in deviation.layers:
-        if layer not in known:
-            yield f"unknown layer {layer!r}"
-    # One cause may be red in properties of different families: not every property has to apply
-    # to every layer, but none may stand there without effect.
-    named = dict.fromkeys(pattern.property for pattern in deviation.comparisons)
-    for property in named:
-        if not set(deviation.layers) & set(properties.get(property, ())):
-            yield f"property {property!r} does not apply to {_listed(deviation.layers, 'or')}"
-    for layer in deviation.layers:
-        if not any(layer in properties.get(property, ()) for property in named):
-            yield f"{_listed(list(map(repr, named)), 'or')} does not apply to layer {layer!r}"
-
-
-def _region_problems(region: Region) -> Iterator[str]:
-    for fact in region.all:
-        if fact in region.none:
-            yield f"contradictory region: {fact!r} is both in all and in none"
-    for item in region.alternatives:
-        if not item:
-            yield "empty list in any of the region"
-        for fact in item:
-            if fact in region.none:
-                yield f"contradictory region: {fact!r} is both in any and in none"
-
-
-def _pin_problems(
-    deviation: Deviation, pin: Pin, properties: Mapping[str, Collection[str]]
-) -> Iterator[str]:
-    if not any(pattern.matches(pin.property, pin.comparison) for pattern in deviation.comparisons):
-        yield (
-            f"comparison {pin.comparison!r} of property {pin.property!r} "
-            "is outside the entry's own comparisons"
-        )
-    if pin.layer not in deviation.layers:
-        yield f"layer {pin.layer!r} is outside the entry's own layers"
-    if pin.layer not in properties.get(pin.property, ()):
-        yield f"property {pin.property!r} does not apply to layer {pin.layer!r}"
-    # A mode that the region leaves out could never be excused.
-    modes = [fact for fact in deviation.region.all if fact.startswith("mode=")]
-    mode = f"mode={pin.mode}"
-    if mode in deviation.region.none or (modes and mode not in modes):
-        yield f"mode {pin.mode!r} is outside the entry's own region"
-
-
-class _Key(msgspec.Struct, frozen=True):
+class Key(msgspec.Struct, frozen=True):
     name: str
     version: Version
 
 
-def _key(text: str) -> _Key:
+def key_of(text: str) -> Key:
     name, _, version = text.partition(" ")
-    return _Key(name, Version(version))
+    return Key(name, Version(version))
 
 
 def _measured(keys: Collection[str], name: str, major: int) -> list[Version]:
     """The versions of one implementation and major among some keys, oldest first."""
-    found = (key for key in map(_key, keys) if key.name == name and key.version.major == major)
+    found = (key for key in map(key_of, keys) if key.name == name and key.version.major == major)
     return sorted(key.version for key in found)
 
 
-def _listed(items: Collection[str], word: str) -> str:
+def listed(items: Collection[str], word: str) -> str:
     *others, last = items
     return f"{', '.join(others)} {word} {last}" if others else last

@@ -85,7 +85,10 @@ class Finding(_Written, frozen=True, forbid_unknown_fields=True, kw_only=True):
     traits, arguments and execution, which the regions of the ledger speak of. `left` and `right`
     are the values of the two sides as short text, `difference` the largest one between them and
     `bound` what was allowed. `script` is the plain code that shows it; `script_fails` says
-    whether that was executed and seen to fail, None where it was not executed.
+    whether that was executed and seen to fail, None where it was not executed. Where values of
+    two sides of one `shape` were compared, `differing` are the first indices at which they
+    differ, each with a number an axis. Where the case ended its process, or hung, `stacks`
+    are those of its threads at that moment, if known.
     """
 
     comparison: str
@@ -103,6 +106,13 @@ class Finding(_Written, frozen=True, forbid_unknown_fields=True, kw_only=True):
     exception: str | None = None
     script: str = ""
     script_fails: bool | None = None
+    failing: int = 0
+    passing: int = 0
+    shared: list[str] = []
+    regions: list[dict[str, list[str]]] = []
+    shape: list[int] = []
+    differing: list[list[int]] = []
+    stacks: str = ""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -135,10 +145,11 @@ class Entry(_Written, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What came out of one cell.
 
     `deviations` counts, for each id of the ledger, the examples it excused; `fixed` names the
-    ids that no longer deviate. `configurations` of `configurations_total` were met; `traits`
-    counts the examples that had each. `seconds` are by phase (draw, build, trace, call, check),
-    `counts` whatever else was counted. `worker` is the process that ran the cell, `memory_mb`
-    its resident memory afterwards in megabytes.
+    ids that no longer deviate. `configurations` of `configurations_total` were met, and `pairs` of
+    `pairs_total` pairs of argument values; `traits` counts the batches that had each, and
+    `outside` those that lay outside every region of the ledger. `seconds`
+    are by phase (draw, build, trace, call, check), `counts` whatever else was counted. `worker`
+    is the process that ran the cell, `memory_mb` its resident memory afterwards in megabytes.
     """
 
     node: str
@@ -158,6 +169,9 @@ class Entry(_Written, frozen=True, forbid_unknown_fields=True, kw_only=True):
     batches: int = 0
     configurations: int = 0
     configurations_total: int = 0
+    pairs: int = 0
+    pairs_total: int = 0
+    outside: int = 0
     traits: dict[str, int] = {}
     seconds: dict[str, float] = {}
     counts: dict[str, int] = {}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import shutil
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,10 @@ from reports.record import (
     write_record,
 )
 
-__all__ = ["PROPERTY", "Deselections", "Recorder", "bare_entry"]
+__all__ = ["CELLS", "PROPERTY", "Deselections", "Recorder", "bare_entry", "expected_pairs"]
+
+CELLS = Path(__file__).with_name("cells.txt")
+"""The checked-in list: a line for each pair of a layer and a property, separated by a tab."""
 
 PROPERTY = "cell"
 """The name under which a test's user properties carry its entry, as `encode_entry` writes it."""
@@ -48,6 +52,12 @@ def bare_entry(node: str) -> Entry:
     )
 
 
+def expected_pairs() -> list[tuple[str, str]]:
+    """The pairs of a property and a layer on the checked-in list."""
+    rows = (line.split("\t") for line in CELLS.read_text("utf-8").splitlines())
+    return [(property, layer) for layer, property in rows]
+
+
 class Deselections:
     """Counts, in a worker of pytest-xdist, the cells that were deselected, for the controller."""
 
@@ -69,8 +79,11 @@ class Recorder:
 
     To be registered there alone; `Deselections` belongs into the workers. `is_cell` says of a
     node id whether it is a cell: no other test is counted. `entry_of` gives what can be said of a
-    cell that reported nothing. Where `folder` is given, `record.json` is written there. `record`
-    is the record, once the session has finished.
+    cell that reported nothing, `death_of` what can be said of one whose worker died: it is given
+    the node id, the worker's name and its exit status (negative: a signal; None: unknown).
+    `expected` are the pairs of a property and a layer of which a run that was not narrowed down
+    must have cells. Where `folder` is given, `record.json` is written there. `record` is the
+    record, once the session has finished.
     """
 
     def __init__(
@@ -82,6 +95,8 @@ class Recorder:
         folder: Path | None,
         is_cell: Callable[[str], bool],
         entry_of: Callable[[str], Entry] = bare_entry,
+        expected: Collection[tuple[str, str]] = (),
+        death_of: Callable[[str, str, int | None], Entry] | None = None,
     ) -> None:
         self.environment = environment
         self.profile = profile
@@ -89,6 +104,8 @@ class Recorder:
         self.folder = folder
         self.is_cell = is_cell
         self.entry_of = entry_of
+        self.expected = expected
+        self.death_of = death_of
         self.record: Record | None = None
         self.error: str | None = None
         self._selected: dict[str, None] = {}
@@ -143,12 +160,23 @@ class Recorder:
     def _entry(self, report: pytest.TestReport) -> Entry | None:
         if report.when not in ("setup", "call", "teardown"):
             # pytest-xdist writes this report itself, for an item whose worker died.
-            return self._blank(report, "crashed", _reason(report))
+            return self._died(report)
         if report.when != "call":
             if not report.failed:
                 return None
             return self._blank(report, "broken", f"{report.when} failed: {_reason(report)}")
         return self._called(report)
+
+    def _died(self, report: pytest.TestReport) -> Entry:
+        name, status = _worker_of(report)
+        entry = self._blank(report, "crashed", _reason(report))
+        if self.death_of is not None:
+            try:
+                entry = self.death_of(report.nodeid, name, status)
+            except Exception as error:  # what explains a crash must not end the run
+                why = f"what it ran cannot be told: {type(error).__name__}: {error}"
+                entry = self._blank(report, "crashed", f"{_reason(report)}; {why}")
+        return msgspec.structs.replace(entry, node=report.nodeid, outcome="crashed", worker=name)
 
     def _called(self, report: pytest.TestReport) -> Entry | None:
         found = [value for name, value in report.user_properties if name == PROPERTY]
@@ -172,12 +200,30 @@ class Recorder:
             entry, node=report.nodeid, outcome=outcome, reason=reason[:_REASON]
         )
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_report_teststatus(
+        self, report: pytest.TestReport
+    ) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
+        """Call a failed cell by its outcome: the summary tells of it, pytest need not as well."""
+        if report.when != "call" or not report.failed or not self.is_cell(report.nodeid):
+            return None
+        sent = [value for name, value in report.user_properties if name == PROPERTY]
+        with contextlib.suppress(IndexError, ValueError):
+            outcome = decode_entry(str(sent[-1])).outcome
+            if outcome in FAILING:
+                return outcome, outcome[0].upper(), (outcome.upper(), {"red": True})
+        return None  # the test itself failed: its traceback is wanted
+
     # --- how it ends
+
+    def stop(self, reason: str) -> None:
+        """Note why the run is about to be stopped."""
+        self._stopped = reason
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         """Note that the run was interrupted."""
         said = str(excinfo.value)
-        self._stopped = f"interrupted: {said}" if said else "interrupted"
+        self._stopped = self._stopped or (f"interrupted: {said}" if said else "interrupted")
 
     def pytest_internalerror(self, excrepr: object) -> None:
         """Note that pytest itself failed."""
@@ -238,7 +284,21 @@ class Recorder:
             return f"pytest ended with exit status {exitstatus}"
         if not self._selected:
             return "no cell was selected"
-        return "some selected cells did not report" if not_run else "finished"
+        if not_run:
+            return "some selected cells did not report"
+        return self._shrunk() or "finished"
+
+    def _shrunk(self) -> str:
+        """What is said where collection has lost cells that the checked-in list has."""
+        found = {(one.property, one.layer) for one in map(self.entry_of, self._selected)}
+        missing = sorted(set(self.expected) - found)
+        if self._deselected or not missing:
+            return ""
+        first = " of ".join(missing[0])
+        return (
+            f"{len(missing)} of {len(self.expected)} pairs on the checked-in list of cells were "
+            f"not collected, {first} for one"
+        )
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Print the summary of the record."""
@@ -256,7 +316,23 @@ def _joined(earlier: Entry, later: Entry) -> Entry:
     outcome = worst([earlier.outcome, later.outcome])
     reason = "; ".join(dict.fromkeys(filter(None, (earlier.reason, later.reason))))
     fuller = later if later.examples > earlier.examples else earlier
-    return msgspec.structs.replace(fuller, outcome=outcome, reason=reason[:_REASON])
+    findings = [*earlier.findings, *(one for one in later.findings if one not in earlier.findings)]
+    return msgspec.structs.replace(
+        fuller, outcome=outcome, reason=reason[:_REASON], findings=findings
+    )
+
+
+def _worker_of(report: pytest.TestReport) -> tuple[str, int | None]:
+    """The name of the worker that died, and its exit status where it can be known."""
+    gateway = getattr(getattr(report, "node", None), "gateway", None)
+    name = str(getattr(gateway, "id", ""))
+    # No public way leads there; only its parent can ask for it.
+    process = getattr(getattr(gateway, "_io", None), "popen", None)
+    try:
+        # The pipe is closed a moment before the process is gone.
+        return name, None if process is None else int(process.wait(timeout=5))
+    except Exception:
+        return name, None
 
 
 def _reason(report: pytest.TestReport) -> str:

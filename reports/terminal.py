@@ -31,6 +31,7 @@ WORDS = {
 _MESSAGE = 500
 _VALUE = 200
 _CASE = 2_000
+_STACK_LINES = 20
 _SCRIPT_LINES = 80
 _SCRIPT_WIDTH = 500
 _LISTED = 10
@@ -62,7 +63,12 @@ def clean(text: str, limit: int, *, lines: bool = False) -> str:
     start = _ESCAPES.sub("", text[: 4 * limit + 1_000]).replace("\r\n", "\n").expandtabs(4)
     if not lines:
         start = " ".join(start.split())
-    kept = "".join(one for one in start if one == "\n" or unicodedata.category(one) not in _DROPPED)
+    kept = start
+    # Most texts need no look at each character, and thousands of them stand on a page.
+    if not (start.isascii() and start.replace("\n", "").isprintable()):
+        kept = "".join(
+            one for one in start if one == "\n" or unicodedata.category(one) not in _DROPPED
+        )
     if len(kept) > limit or len(text) > 4 * limit + 1_000:
         kept = f"{kept[:limit]}... (cut, {len(text):,} characters in all)"
     return kept
@@ -75,6 +81,7 @@ def summary(record: Record, width: int) -> list[Line]:
         *_heading(record, width),
         *_outcomes(record),
         *_deviations(record, width),
+        *_crashed(record, width),
         *_failures(record, width),
         *_new(record, width),
         *_fixed(record, width),
@@ -129,12 +136,41 @@ def _deviations(record: Record, width: int) -> Iterator[Line]:
             yield from _wrapped(f"{one}: {_count(count, 'cell')}", width, _YELLOW, "  ")
 
 
+def _crashed(record: Record, width: int) -> Iterator[Line]:
+    """Cells of which the process died: each with the case that it ran, where that is known."""
+    found = [entry for entry in record.entries if entry.outcome == "crashed" and entry.findings]
+    if found:
+        yield from _title("crashed while they ran a case")
+    for entry in found[:_GROUPS]:
+        finding = entry.findings[-1]
+        yield clean(entry.node, _MESSAGE), {"red": True, "bold": True}
+        yield from _wrapped(clean(finding.kind, _MESSAGE), width, _RED, "  ")
+        yield from _finding(finding, width)
+        yield from _stacks(finding)
+        yield "", _PLAIN
+    yield from _rest(len(found) - _GROUPS, "crashed cell")
+
+
+def _stacks(finding: Finding) -> Iterator[Line]:
+    """The stack of the thread that died, or of the main one, which stands last."""
+    blocks = [block for block in finding.stacks.split("\n\n") if block.strip()]
+    if not blocks:
+        return
+    current = [block for block in blocks if block.startswith("Current thread")]
+    lines = (current or blocks)[-1].strip().split("\n")
+    yield "  stack", _PLAIN
+    for line in lines[:_STACK_LINES]:
+        yield f"    {_code(line)}".rstrip(), _PLAIN
+    if len(blocks) > 1 or lines[_STACK_LINES:]:
+        yield "    ... and more, all in the record", _YELLOW
+
+
 def _failures(record: Record, width: int) -> Iterator[Line]:
     """Cells that have no finding to show, grouped by their reason."""
     for outcome in ("crashed", "broken", "blocked"):
         groups: dict[str, list[str]] = {}
         for entry in record.entries:
-            if entry.outcome == outcome:
+            if entry.outcome == outcome and not (outcome == "crashed" and entry.findings):
                 # A crash names its cell in its reason: that must not keep two apart.
                 reason = clean(entry.reason.replace(entry.node, "the cell"), _MESSAGE)
                 groups.setdefault(reason, []).append(entry.node)
@@ -150,6 +186,8 @@ def _new(record: Record, width: int) -> Iterator[Line]:
     """What the ledger does not know: one case for each comparison and kind of departure."""
     groups: dict[tuple[str, str, str], list[tuple[Entry, Finding]]] = {}
     for entry in record.entries:
+        if entry.outcome == "crashed":
+            continue
         seen = set()
         for finding in entry.findings:
             key = (entry.property, finding.comparison, finding.kind)

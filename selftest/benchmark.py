@@ -20,8 +20,8 @@ import properties.test_conformance  # noqa: F401 (declares the properties)
 from execution.implementation import Implementation, installed
 from execution.results import Execution, Results
 from execution.running import Runner
-from properties.running import CellRunner, Profile, cells
-from reports.ledger import load_ledger
+from properties.cells import Profile, cells, load_checked
+from properties.running import CellRunner
 
 _PROPERTIES = ("truth", "held_state", "padding_content", "row_order", "compaction")
 _LEDGER = Path(__file__).parent.parent / "reports" / "ledger.toml"
@@ -37,11 +37,8 @@ class NaiveRunner(Runner):
 
 
 def _ledger(found: Any) -> Any:
-    from properties.families import FAMILIES  # noqa: PLC0415
-    from properties.registry import PROPERTIES  # noqa: PLC0415
 
-    known = {name: FAMILIES[one.family].layers for name, one in PROPERTIES.items()}
-    return load_ledger(_LEDGER, properties=known).affected(found.name, found.keras)
+    return load_checked(_LEDGER).affected(found.name, found.keras)
 
 
 def _measured(runner: Runner, ledger: Any, layer: str, seconds: float) -> dict[str, Any]:

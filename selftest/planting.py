@@ -15,10 +15,11 @@ import hypothesis
 
 from execution.implementation import Implementation, installed
 from execution.running import Execution, Runner
+from properties.cells import Cell, Profile, load_checked
 from properties.families import FAMILIES
-from properties.running import Cell, CellRunner, Profile
+from properties.running import CellRunner
 from properties.test_conformance import PROPERTIES
-from reports.ledger import Ledger, load_ledger
+from reports.ledger import Ledger
 from selftest.defects import DEFECTS, Defect, equivalent
 
 __all__ = ["Ground", "Sight", "first_sight", "new_deviations"]
@@ -40,9 +41,8 @@ class Ground:
     def of(cls, name: str = "keras") -> Ground:
         """The installed implementation of this name, with the ledger as far as it speaks of it."""
         implementation = Implementation(installed(name))
-        known = {name: FAMILIES[one.family].layers for name, one in PROPERTIES.items()}
         found = implementation.installed
-        ledger = load_ledger(_LEDGER, properties=known).affected(found.name, found.keras)
+        ledger = load_checked(_LEDGER).affected(found.name, found.keras)
         return cls(implementation, ledger)
 
     def planted(self, defect: Defect) -> Ground:

@@ -161,6 +161,24 @@ def test_seconds_are_for_the_nightly_profile(tmp_path: Path) -> None:
     assert "nightly" in said
 
 
+@pytest.mark.parametrize("option", ["--case-limit", "--time-limit"])
+@pytest.mark.parametrize("value", ["x", "-1", "nan"])
+def test_limits_that_are_no_number_are_refused(option: str, value: str, tmp_path: Path) -> None:
+    """A limit is a time that can pass."""
+    assert refused(f"{option}={value}", folder=tmp_path).startswith(f"{option} {value}: ")
+
+
+def test_a_limit_of_each_case_is_for_workers(tmp_path: Path) -> None:
+    """Without workers a hang would end the run, and so there is no limit."""
+    assert "needs workers" in refused("--case-limit=5", "-n0", folder=tmp_path)
+
+
+@pytest.mark.parametrize("scheduler", ["loadgroup", "loadscope", "loadfile"])
+def test_schedulers_that_hang_are_refused(scheduler: str, tmp_path: Path) -> None:
+    """What would hang when a worker dies is refused before anything runs."""
+    assert f"--dist {scheduler}: " in refused(f"--dist={scheduler}", "-n1", folder=tmp_path)
+
+
 # -- the ledger ------------------------------------------------------------------------------
 
 

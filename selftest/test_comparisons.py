@@ -19,6 +19,7 @@ from properties.comparisons import (
     Tolerance,
     mismatches,
 )
+from properties.explaining import described
 
 NAN, INF = float("nan"), float("inf")
 
@@ -242,3 +243,32 @@ def test_mismatches_come_in_the_order_of_their_comparisons() -> None:
     assert [name for name, _ in told(results, *(Agrees(n, Output("x"), one) for n in names))] == (
         names
     )
+
+
+# -- as a finding ----------------------------------------------------------------------------
+
+
+def finding_of(left: Any, right: Any) -> dict[str, Any]:
+    """What a finding says of two sides that differ."""
+    agrees = Agrees("sides", literal(left), literal(right))
+    plan = Plan((), (agrees,))
+    (mismatch,) = mismatches(plan, Results({}, {}))
+    return described(plan, mismatch, "keras", modes=("eager",), executed=False)
+
+
+def test_a_finding_says_where_its_sides_differ() -> None:
+    """The shape of what was compared, and the indices that differ, in order."""
+    found = finding_of(np.array([[1.0, 2.0], [3.0, NAN]]), np.array([[1.0, 0.0], [3.0, 4.0]]))
+    assert (found["shape"], found["differing"]) == ([2, 2], [[0, 1], [1, 1]])
+
+
+def test_a_finding_keeps_the_first_of_many_positions() -> None:
+    """Thousands of indices would say no more than some hundred."""
+    found = finding_of(np.zeros((30, 30)), np.ones((30, 30)))
+    assert len(found["differing"]) == 200
+    assert found["differing"][:2] == [[0, 0], [0, 1]]
+
+
+def test_a_finding_of_sides_without_one_shape_has_no_positions() -> None:
+    """Where shapes differ there are no positions to compare."""
+    assert "differing" not in finding_of(np.zeros(2), np.zeros(3))

@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from reports.ledger import Deviation, Ledger, LedgerError, Pattern, Pin, Region, load_ledger
+from reports.ledger import Deviation, Instead, Ledger, Pattern, Pin, Region
+from reports.ledger_file import LedgerError, load_ledger
 
 PROPERTIES = {
     "padding_is_ignored": {"LSTM", "GRU"},
@@ -61,7 +63,7 @@ def test_an_empty_ledger_is_a_ledger(tmp_path: Path, text: str) -> None:
     """A file without entries excuses nothing and is in order."""
     ledger = load(tmp_path, text)
     assert len(ledger) == 0
-    assert ledger.excuse("padding_is_ignored", "LSTM", "outputs", "crash", set()) is None
+    assert not list(ledger.excuses("padding_is_ignored", "LSTM", "outputs", "crash", set()))
 
 
 COMPARISONS = 'comparisons = [{property = "padding_is_ignored", comparison = "outputs"}]'
@@ -197,20 +199,20 @@ def test_an_excuse_fits_in_everything() -> None:
     )
     ledger = Ledger((one,))
     fits = ("padding_is_ignored", "LSTM", "outputs", "wrong value")
-    assert ledger.excuse(*fits, frozenset({"gaps"})) is one
-    assert ledger.excuse(*fits, frozenset()) is None
+    assert list(ledger.excuses(*fits, frozenset({"gaps"}))) == [one]
+    assert not list(ledger.excuses(*fits, frozenset()))
     for position, other in enumerate(("mask_is_kept", "GRU", "states", "wrong shape")):
         asked = [*fits]
         asked[position] = other
         property, layer, comparison, kind = asked
-        assert ledger.excuse(property, layer, comparison, kind, frozenset({"gaps"})) is None
+        assert not list(ledger.excuses(property, layer, comparison, kind, frozenset({"gaps"})))
 
 
 def test_a_star_stands_for_all_comparisons_of_its_property() -> None:
     """A pattern with a star says nothing of other properties."""
     ledger = Ledger((deviation(("keras 3.0.0",)),))
-    assert ledger.excuse("padding_is_ignored", "LSTM", "states", "wrong value", set())
-    assert ledger.excuse("mask_is_kept", "LSTM", "states", "wrong value", set()) is None
+    assert list(ledger.excuses("padding_is_ignored", "LSTM", "states", "wrong value", set()))
+    assert not list(ledger.excuses("mask_is_kept", "LSTM", "states", "wrong value", set()))
 
 
 def test_pins_are_found_by_property_layer_and_mode(tmp_path: Path) -> None:
@@ -274,3 +276,46 @@ def test_a_range_is_told_with_its_gaps() -> None:
         "keras 3.4.0 to 3.6.0, not measured and taken as healthy below 3.4.0 and "
         "between 3.6.0 and 3.8.0 (healthy)"
     )
+
+
+def test_an_entry_says_what_happens_instead(tmp_path: Path) -> None:
+    """An exception, values or the name of another behaviour stand in an entry, and in words."""
+    entry = load_ledger(
+        _written(tmp_path, ENTRY + 'instead = {values = "nan", like = "as without a mask"}\n'),
+        properties=PROPERTIES,
+        alternatives=("as without a mask",),
+    ).deviations[0]
+    assert entry.instead == Instead(values="nan", like="as without a mask")
+    assert entry.instead.describe() == "nan where it differs, as without a mask"
+
+
+@pytest.mark.parametrize(
+    ("instead", "problem"),
+    [
+        ("{}", "instead says nothing"),
+        ('{values = "ones"}', "unknown values 'ones': choose nan or zeros"),
+        ('{like = "as if"}', "unknown like 'as if'"),
+        ('{exception = "ValueError"}', "does not go with kind 'wrong value'"),
+    ],
+)
+def test_refuses_what_cannot_happen_instead(tmp_path: Path, instead: str, problem: str) -> None:
+    """What happens instead is one of the things that can be checked."""
+    path = _written(tmp_path, f"{ENTRY}instead = {instead}\n")
+    with pytest.raises(LedgerError, match=problem):
+        load_ledger(path, properties=PROPERTIES, alternatives=("as without a mask",))
+
+
+def _written(folder: Path, text: str) -> Path:
+    path = folder / "ledger.toml"
+    path.write_text(text)
+    return path
+
+
+def test_deadly_entries_are_those_of_a_property_and_a_layer() -> None:
+    """Only crashes and hangs keep cases from being run, whatever comparison they name."""
+    crash = msgspec.structs.replace(deviation(("keras 3.0.0",)), id="crash", kind="crash")
+    hang = msgspec.structs.replace(crash, id="hang", kind="hang")
+    ledger = Ledger((deviation(("keras 3.0.0",)), crash, hang))
+    assert [one.id for one in ledger.deadly("padding_is_ignored", "LSTM")] == ["crash", "hang"]
+    assert ledger.deadly("padding_is_ignored", "GRU") == []
+    assert ledger.deadly("mask_is_kept", "LSTM") == []

@@ -6,8 +6,8 @@ import dataclasses
 
 import pytest
 
+from properties.cells import Profile
 from properties.registry import PROPERTIES
-from properties.running import Profile
 from selftest.defects import DEFECTS, Defect, equivalent
 from selftest.planting import Ground, first_sight, new_deviations
 

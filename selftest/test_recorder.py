@@ -12,26 +12,38 @@ CONFTEST = """\
 from pathlib import Path
 
 from reports.record import Environment
-from reports.recorder import Deselections, Recorder
+from reports.recorder import Deselections, Recorder, bare_entry
+from reports.time_limit import TimeLimit
+
+def death_of(node, worker, status):
+    if "untold" in node:
+        raise LookupError(node)
+    import msgspec
+    return msgspec.structs.replace(bare_entry(node), reason=f"{worker} ended with {status}")
 
 def is_cell(node):
     return "::test_cell" in node
 
 def pytest_addoption(parser):
     parser.addoption("--record", type=Path)
+    parser.addoption("--limit", type=float)
 
 def pytest_configure(config):
     if hasattr(config, "workerinput"):
         config.pluginmanager.register(Deselections(is_cell))
         return
-    config.pluginmanager.register(Recorder(
+    recorder = Recorder(
         environment=Environment(
             implementation="keras", keras="3.15.1", tensorflow="2.21.0", python="3.11",
             numpy="2.3", hypothesis="6.140", pytest="9.0", platform="Linux", cpus=2,
             devices=["cpu:0"],
         ),
         profile="quick", seed=None, folder=config.getoption("--record"), is_cell=is_cell,
-    ))
+        death_of=death_of,
+    )
+    config.pluginmanager.register(recorder)
+    if config.getoption("--limit"):
+        config.pluginmanager.register(TimeLimit(config.getoption("--limit"), recorder.stop))
 """
 
 ENTRY = Entry(
@@ -266,6 +278,27 @@ def test_cell(n, record_property):
     assert len(record.entries) + len(record.not_run) == 6
 
 
+def test_a_run_that_reaches_its_limit_leaves_a_whole_record(suite: Suite) -> None:
+    """What hangs is ended with the run, and the record says why and what was not run."""
+    result = suite.run(
+        """
+import time
+
+def test_cell_a(record_property):
+    record_property("cell", ENTRY)
+
+def test_cell_b():
+    time.sleep(100)
+""",
+        *("-p", "xdist", "-n1", "--limit=6"),
+        apart=True,
+    )
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    assert suite.outcomes == {"test_cell_a": "holds"}
+    assert [node.split("::")[1] for node in suite.record.not_run] == ["test_cell_b"]
+    assert suite.record.exit_reason == "stopped: the run reached its limit of 0.1 minutes"
+
+
 def test_workers_report_to_one_record(suite: Suite) -> None:
     """Under pytest-xdist the controller writes what the workers selected and found."""
     result = suite.run(GREEN, "-p", "xdist", "-n2", "--dist=worksteal", "-k", "not 3", apart=True)
@@ -277,23 +310,76 @@ def test_workers_report_to_one_record(suite: Suite) -> None:
     assert {entry.worker for entry in record.entries} <= {"gw0", "gw1"}
 
 
-def test_a_cell_that_kills_its_worker_is_crashed(suite: Suite) -> None:
-    """The cell is recorded as crashed, and all others report."""
+@pytest.mark.parametrize("scheduler", ["load", "worksteal"])
+def test_a_cell_that_kills_its_worker_is_crashed(suite: Suite, scheduler: str) -> None:
+    """Cells are recorded as crashed with what ended their workers, and all others report."""
     result = suite.run(
         """
-@pytest.mark.parametrize("n", range(8))
+@pytest.mark.parametrize("n", range(24))
 def test_cell(n, record_property):
     if n == 3:
         os.kill(os.getpid(), signal.SIGKILL)
+    if n == 4:
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if n == 20:
+        os._exit(7)
     record_property("cell", ENTRY)
 """,
         "-p",
         "xdist",
         "-n2",
-        "--dist=worksteal",
+        f"--dist={scheduler}",
         apart=True,
     )
     assert result.ret == 1
-    assert suite.outcomes == {f"test_cell[{n}]": "crashed" if n == 3 else "holds" for n in range(8)}
+    crashed = {3: "ended with -9", 4: "ended with -11", 20: "ended with 7"}
+    assert suite.outcomes == {
+        f"test_cell[{n}]": "crashed" if n in crashed else "holds" for n in range(24)
+    }
     assert suite.record.complete
-    result.stdout.fnmatch_lines(["8 of 8 cells reported", "FAILED: 1 crashed of 8 cells"])
+    for n, how in crashed.items():
+        entry = suite.record.entries[n]
+        assert entry.reason == f"{entry.worker} {how}"
+    result.stdout.fnmatch_lines(["24 of 24 cells reported", "FAILED: 3 crashed of 24 cells"])
+
+
+def test_a_crash_that_cannot_be_told_is_still_recorded(suite: Suite) -> None:
+    """Whatever goes wrong in describing a crash, the run goes on and the cell is crashed."""
+    result = suite.run(
+        """
+def test_cell_untold():
+    os._exit(0)
+
+def test_cell(record_property):
+    record_property("cell", ENTRY)
+""",
+        "-p",
+        "xdist",
+        "-n1",
+        apart=True,
+    )
+    assert result.ret == 1
+    assert suite.outcomes == {"test_cell_untold": "crashed", "test_cell": "holds"}
+    assert "LookupError" in suite.record.entries[0].reason
+
+
+def test_a_cell_that_dies_after_its_report_keeps_what_it_said(suite: Suite) -> None:
+    """The outcome is crashed, with what the cell had reported before."""
+    suite.run(
+        """
+@pytest.fixture
+def late():
+    yield
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def test_cell(late, record_property):
+    record_property("cell", ENTRY)
+""",
+        "-p",
+        "xdist",
+        "-n1",
+        apart=True,
+    )
+    (entry,) = suite.record.entries
+    assert (entry.outcome, entry.examples) == ("crashed", 3)
+    assert "ended with -9" in entry.reason

@@ -220,3 +220,32 @@ def test_lines_fit_the_terminal() -> None:
     long = finding(message="word " * 60, case_text="Case(" + "1, " * 100 + ")", script="")
     lines = told(entry(outcome="new", findings=[long]), width=50)
     assert max(map(len, lines)) <= 50
+
+
+def test_each_crash_is_shown_with_its_case_script_and_stack() -> None:
+    """Crashes of one property in several cells are each named, with the thread that died."""
+    stacks = (
+        "Fatal Python error\n\nThread 1\n  a.py\n\nCurrent thread 2\n  b.py\n\nThread 3\n  c.py"
+    )
+    dead = finding(kind="crash", comparison="process", message="died of SIGSEGV", stacks=stacks)
+    entries = [entry(one, outcome="crashed", findings=[dead]) for one in ("LSTM", "GRU")]
+    entries.append(entry("RNN", outcome="crashed", reason="nobody knows why"))
+    text = "\n".join(told(*entries))
+    assert text.count("died of SIGSEGV") == text.count("import keras") == 2
+    assert "b.py" in text
+    assert "a.py" not in text
+    assert "nobody knows why" in text
+    assert text.count("test_cell[GRU]") == 1
+    assert "new" not in text.split("FAILED")[0].splitlines()
+    assert "FAILED: 3 crashed of 3 cells" in text
+
+
+def test_a_hang_shows_the_main_thread() -> None:
+    """The thread that stands last is the main one, and is shown where none is current."""
+    stacks = "Timeout (0:02:00)!\nThread 1\n  a.py\n\nThread 2\n" + "  b.py\n" * 50
+    dead = finding(kind="hang", comparison="process", stacks=stacks)
+    lines = told(entry(outcome="crashed", findings=[dead]))
+    assert "    Thread 2" in lines
+    assert "    ... and more, all in the record" in lines
+    assert not any("a.py" in line for line in lines)
+    assert len(lines) < 60

@@ -24,7 +24,8 @@ class Configuration(msgspec.Struct, frozen=True):
     """All of a case but its ragged batch and the seed of its weights.
 
     `batch` and `max_len` are given where the layer must know them beforehand: a stateful
-    layer its batch size, an unrolled one its number of steps.
+    layer its batch size, an unrolled one its number of steps. `chosen` holds the value that
+    was taken from each domain.
     """
 
     spec: Spec
@@ -34,6 +35,7 @@ class Configuration(msgspec.Struct, frozen=True):
     policy: str
     batch: int | None = None
     max_len: int | None = None
+    chosen: dict[str, Any] = {}
 
 
 def spread(
@@ -126,7 +128,9 @@ def configurations(
             # Explicit ones first, so that properties which drop other forms meet the same.
             given = [form for form in kept if form[0] == "explicit"] or kept
             chosen["mask_form"] = given[row % len(given)]
-        layer: dict[str, Argument] = {name: True for name in FLAGS if chosen[name]}
+        layer: dict[str, Argument] = {
+            name: True for name in (*FLAGS, "time_major") if chosen.get(name)
+        }
         cell = {
             name: chosen[name]
             for name, values in entry.paired.items()
@@ -142,6 +146,7 @@ def configurations(
                 policy,
                 next(batches) if layer.get("stateful") else None,
                 next(lengths) if layer.get("unroll") else None,
+                chosen,
             )
         )
     return found

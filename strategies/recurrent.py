@@ -6,14 +6,12 @@ import itertools
 
 from hypothesis import strategies as st
 
-from catalogue.cases import Content, RecurrentCase
+from catalogue.cases import RecurrentCase
 from strategies.configurations import Configuration
-from strategies.ragged import contents as all_contents
 from strategies.ragged import kinds_for, masks, ragged_batches
 
 __all__ = ["recurrent_cases", "recurrent_examples"]
 
-_MADE_CONTENTS: tuple[Content, ...] = ("zeros", "ones", "large")
 _SEEDS = st.integers(0, 2**16 - 1)
 
 
@@ -38,7 +36,7 @@ def recurrent_cases(
     form = configuration.form
     if kind not in kinds_for(batch=configuration.batch, max_len=configuration.max_len):
         kind = "mixed"
-    contents = all_contents() if form.free_content else st.sampled_from(_MADE_CONTENTS)
+    contents = st.sampled_from(form.contents)
     batch = draw(
         ragged_batches(
             kind=kind if form.masked else "all valid",
@@ -49,7 +47,7 @@ def recurrent_cases(
         )
     )
     chosen: dict[str, object] = {}
-    if "other" in choices:
+    if "other" in choices and len(form.contents) > 1:
         chosen["other"] = draw(
             contents.filter(lambda other: other != batch.content), label="other content"
         )

@@ -1,0 +1,161 @@
+"""What a cell makes of a ledger, of a survey, and of deviations inside and outside of regions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from execution.implementation import Implementation, installed
+from execution.running import Execution, Runner
+from properties.alternatives import ALTERNATIVES
+from properties.cells import Cell, Profile
+from properties.running import CellRunner
+from properties.surveying import Rule, separating
+from reports.ledger import Deviation, Instead, Ledger, Pattern, Pin, Region
+
+CELL = Cell("product_values", "multiply", Execution("cpu:0", "eager"))
+PINNED = {"output": [2, 3, 4], "mask": [2, 3, 1]}
+Product = Callable[[Any, Any], Any]
+
+
+@pytest.fixture(scope="module")
+def found() -> Implementation:
+    """The Keras that is installed, imported once."""
+    return Implementation(installed())
+
+
+def entry(**changed: Any) -> Deviation:
+    """An entry about products of outputs of rank 3."""
+    fields: dict[str, Any] = {
+        "id": "wrong-products",
+        "kind": "wrong value",
+        "reason": "Somebody planted it.",
+        "link": "unreported",
+        "layers": ("multiply",),
+        "comparisons": (Pattern("product_values", "*"),),
+        "deviating": ("keras 3.15.1",),
+        "pins": (Pin("product_values", "multiply", "*", PINNED, "eager"),),
+        "region": Region(all=("output_rank=3",)),
+    }
+    return Deviation(**{**fields, **changed})
+
+
+def run(
+    found: Implementation, product: Product | None, *entries: Deviation, **options: Any
+) -> dict[str, Any]:
+    """The entry of the cell, with this product in place of `*`."""
+    overrides = {"multiply": product} if product else {}
+    planted = Implementation(found.installed, overrides)
+    runner = Runner(planted, CELL.execution)
+    profile = Profile("standard", examples=2)
+    return CellRunner(CELL, runner, Ledger(entries), profile, 0, explain=False, **options).run()
+
+
+def wrong(rank: int, value: float = 0.0) -> Product:
+    """A product that is another value wherever an output of this rank comes first."""
+    return lambda a, b: a * b * value if a.ndim == rank else a * b
+
+
+def test_a_deviation_inside_its_region_is_excused(found: Implementation) -> None:
+    """What the ledger knows is counted under its entry, with an example of it."""
+    result = run(found, wrong(3), entry())
+    assert (result["outcome"], result["fixed"]) == ("deviates", [])
+    assert result["deviations"]["wrong-products"] > 1
+    assert [one["deviation"] for one in result["findings"]] == ["wrong-products"]
+    assert 0 < result["outside"] < result["batches"]
+
+
+def test_a_deviation_outside_its_region_is_new(found: Implementation) -> None:
+    """One fact outside the region, and the same departure is not excused."""
+    result = run(found, lambda a, b: wrong(3)(a, b) if a.ndim == 3 else wrong(2)(a, b), entry())
+    assert result["outcome"] == "new"
+    assert "output_rank=2" in result["findings"][0]["facts"]
+
+
+def test_a_pinned_case_that_no_longer_deviates_is_fixed(found: Implementation) -> None:
+    """Whatever else is drawn, an entry must show its deviation."""
+    result = run(found, None, entry())
+    assert (result["outcome"], result["fixed"]) == ("fixed", ["wrong-products"])
+
+
+def test_what_happens_instead_is_looked_at(found: Implementation) -> None:
+    """A departure of another form than the entry says is not excused by it."""
+    zeros = entry(instead=Instead(values="zeros"))
+    assert run(found, wrong(3), zeros)["outcome"] == "deviates"
+    other = run(found, wrong(3, 0.5), zeros)
+    assert (other["outcome"], other["fixed"]) == ("new", ["wrong-products"])
+
+
+def test_every_alternative_is_a_sentence_in_the_ledgers_words() -> None:
+    """Names of alternatives are words, and each has a docstring that says what it means."""
+    for name, function in ALTERNATIVES.items():
+        assert name.replace(" ", "").isalpha()
+        assert (function.__doc__ or "").endswith(".")
+
+
+def test_a_region_that_covers_what_is_drawn_is_drawn_around(found: Implementation) -> None:
+    """Where all batches of a stratum lie inside, others are drawn that do not."""
+    inside = entry(region=Region(none=("static",)), pins=())
+    result = run(found, lambda a, b: a * b, inside)
+    assert result["outside"] > 0
+    assert result["outcome"] == "holds"
+
+
+# -- surveys ---------------------------------------------------------------------------------
+
+
+def test_a_survey_lists_all_distinct_deviations(found: Implementation) -> None:
+    """It goes on after the first failure, and counts failing and passing cases."""
+
+    def product(a: Any, b: Any) -> Any:
+        if a.ndim == 1:
+            raise TypeError("no vectors")
+        return wrong(3)(a, b)
+
+    result = run(found, product, survey=True)
+    assert result["outcome"] == "new"
+    found_kinds = {(one["kind"], one["exception"]) for one in result["findings"]}
+    assert found_kinds == {("wrong value", None), ("refused", "TypeError")}
+    for one in result["findings"]:
+        assert one["failing"] > 0 < one["passing"]
+
+
+def test_a_survey_names_what_failing_cases_share(found: Implementation) -> None:
+    """The facts of failing cases that passing ones do not have become a region."""
+    result = run(found, wrong(3), survey=True)
+    (finding,) = result["findings"]
+    assert "output_rank=3" in finding["shared"]
+    assert all(rule["all"] == ["output_rank=3"] for rule in finding["regions"])
+
+
+def test_a_survey_of_a_healthy_implementation_finds_nothing(found: Implementation) -> None:
+    """There is nothing to list where nothing fails."""
+    result = run(found, None, survey=True)
+    assert (result["outcome"], result["findings"]) == ("holds", [])
+
+
+def test_separates_what_fails_from_what_passes() -> None:
+    """A conjunction of two facts is found, and nothing that it does not need."""
+    facts = ("a", "b", "c")
+    cases = [frozenset(f for place, f in enumerate(facts) if n >> place & 1) for n in range(8)]
+    failing = [one for one in cases if {"a", "b"} <= one]
+    passing = [one for one in cases if one not in failing]
+    (rule,) = separating(failing, passing)
+    assert set(rule.all) == {"a", "b"}
+    assert rule.none == ()
+
+
+def test_separates_two_causes() -> None:
+    """What no conjunction covers is covered by several."""
+    failing = [frozenset("ax"), frozenset("bx"), frozenset("a"), frozenset("b")]
+    passing = [frozenset("x"), frozenset("c"), frozenset()]
+    rules = separating(failing, passing)
+    assert sorted(rules, key=lambda rule: rule.all) == [Rule(("a",)), Rule(("b",))]
+
+
+def test_separates_by_what_is_absent() -> None:
+    """A fact that only passing cases have is ruled out."""
+    (rule,) = separating([frozenset("a")], [frozenset("ab"), frozenset("b")])
+    assert rule == Rule((), ("b",))
