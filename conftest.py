@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gc
 import importlib.metadata
@@ -12,7 +13,7 @@ import re
 import resource
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--seconds", metavar="N", help="profile nightly: how long a cell explores (default: 60)"
     )
     for name, what in (
-        ("device", "cpu:0 or gpu:N (default: cpu:0 and every visible GPU)"),
+        ("device", "cpu:0 or gpu:N (default: cpu:0, and gpu:0 where there is one)"),
         ("layer", "a layer, such as LSTM (default: all)"),
         ("property", "a property, such as held_state (default: all)"),
     ):
@@ -83,6 +84,17 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
         getattr(config.option, "numprocesses", None) and config.option.dist == "no"
     ):
         config.option.dist = "worksteal"
+
+
+@pytest.hookimpl(wrapper=True, optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> Generator[None, int, int]:
+    """No more worker processes than the cards under test have memory for."""
+    workers = yield
+    if _collects_cells(config):
+        with contextlib.suppress(ImplementationMissing):  # which is said when options are checked
+            found = installed(config.option.implementation)
+            workers = min(workers, devices.most_workers(found, config.option.device) or workers)
+    return workers
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -129,6 +141,9 @@ def pytest_configure(config: pytest.Config) -> None:
         if getattr(config.option, "maxworkerrestart", "") is None:
             config.option.maxworkerrestart = str(len(run.cells) + 1)
     else:
+        own_card = devices.share(run.found, run.devices, os.environ)
+        if own_card is not None:
+            os.environ["CUDA_VISIBLE_DEVICES"] = own_card
         from reports.recorder import Deselections  # noqa: PLC0415
 
         config.pluginmanager.register(Deselections(lambda node: node.startswith(_CELL)))
@@ -220,6 +235,7 @@ class _Run:
                 raise pytest.UsageError(
                     f"--device {device}: no such device, visible are {', '.join(visible)}"
                 )
+        self.devices = tuple(option.device or devices.default(self.found))
         self.case_limit = _number("--case-limit", option.case_limit or "120")
         alone = not getattr(option, "tx", None) and not hasattr(config, "workerinput")
         if option.case_limit and alone:
@@ -234,7 +250,7 @@ class _Run:
         self.cells = cells(
             set(option.layer) if option.layer else None,
             set(option.property) if option.property else None,
-            tuple(option.device or visible),
+            self.devices,
             option.mode,
         )
         if not self.cells:

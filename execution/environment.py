@@ -9,8 +9,9 @@ _DEFAULTS = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "TF_NUM_INTRAOP_THREADS": "1",
     "TF_NUM_INTEROP_THREADS": "1",
-    "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+    "TF_FORCE_GPU_ALLOW_GROWTH": "true",  # else the first process takes the whole card
     "NVIDIA_TF32_OVERRIDE": "0",  # TF32 keeps 10 bits of a float32 product
+    "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # as nvidia-smi counts
     "KERAS_BACKEND": "tensorflow",
 }
 

@@ -90,6 +90,8 @@ class Implementation:
             warnings.simplefilter("ignore")  # what third parties deprecate is not our finding
             self.tensorflow = importlib.import_module("tensorflow")
             self.keras = importlib.import_module(found.name)
+        # The variable for this is read by CUDA's libraries, this by TensorFlow's own kernels.
+        self.tensorflow.config.experimental.enable_tensor_float_32_execution(False)
         self.tensorflow.get_logger().setLevel(logging.ERROR)
         logging.getLogger("absl").setLevel(logging.ERROR)
 

@@ -36,7 +36,7 @@ from execution.anatomy import (
 from execution.implementation import Implementation
 from execution.results import MODES, Counters, Execution, Failure, Results
 
-__all__ = ["MODES", "Counters", "Execution", "Failure", "Results", "Runner"]
+__all__ = ["MODES", "Counters", "Execution", "Failure", "Misplaced", "Results", "Runner"]
 
 
 @dataclasses.dataclass
@@ -53,6 +53,10 @@ class _Built:
 class _Traced:
     function: Callable[..., Any]
     masks: list[bool]  # which outputs carry a mask, known once traced
+
+
+class Misplaced(Exception):
+    """An output lies on another device than the one under test: what was tested is not known."""
 
 
 class Runner:
@@ -107,7 +111,11 @@ class Runner:
                 _reset(scope[step.layer].layer)
             else:
                 results.outputs[step.name] = (self._multiply(step, results.outputs),)
+        except Misplaced:
+            raise
         except Exception as error:  # whatever a documented call raises is a finding
+            if type(error).__name__ == "ResourceExhaustedError":
+                raise MemoryError(_said(error)) from error  # the machine's fault, not the layer's
             results.failures[name] = Failure(name, type(error).__name__, _said(error))
 
     def _build(self, step: Build) -> _Built:
@@ -148,13 +156,13 @@ class Runner:
             with self.counters.of("eager call"):
                 tensors, masks = self._apply(step, scope, [self._tensor(v) for v in values])
                 presence = [mask is not None for mask in masks]
-                arrays = [np.asarray(t) for t in tensors]
+                arrays = self._hand_back(tensors)
                 mask_arrays = [np.asarray(mask) for mask in masks if mask is not None]
         else:
             traced = self._traced(step, scope, values, mode, gradient=False)
             with self.counters.of("traced call"):
                 tensors, mask_tensors = traced.function(*map(self._tensor, values))
-                arrays = [t.numpy() for t in tensors]
+                arrays = self._hand_back(tensors)
                 mask_arrays = [t.numpy() for t in mask_tensors]
             presence = traced.masks
         results.outputs[step.name] = tuple(arrays)
@@ -171,7 +179,14 @@ class Runner:
             traced = self._traced(step.call, scope, values, mode, gradient=True)
             with self.counters.of("traced gradient"):
                 gradients = traced.function(*map(self._tensor, values))
-        results.outputs[step.name] = tuple(np.asarray(g) for g in gradients)
+        results.outputs[step.name] = tuple(self._hand_back(gradients))
+
+    def _hand_back(self, tensors: list[Any]) -> list[np.ndarray]:
+        for tensor in tensors:
+            # TensorFlow quietly places elsewhere what it cannot place as asked.
+            if tensor.dtype.is_floating and not tensor.device.lower().endswith(self._device[1:]):
+                raise Misplaced(f"asked for {self._device}, got an output on {tensor.device}")
+        return [np.asarray(tensor) for tensor in tensors]
 
     def _tensor(self, value: np.ndarray) -> Any:
         return self._tf.constant(value)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import importlib
 import io
+import textwrap
 from typing import Any
 
 import numpy as np
@@ -45,12 +47,13 @@ def script(
     *,
     module: str = "keras",
     mode: str = "eager",
+    device: str = "cpu:0",
 ) -> str:
     """The code of `steps`, as far as `operands` need them, and of an `ending` that uses these.
 
     Lines of the ending call each operand `{name}`. `module` is what is imported as `keras`.
     In mode `graph` (or `xla`) calls are traced with the sizes unknown that the layer may
-    not know; else they are eager.
+    not know; else they are eager. On another `device` than `cpu:0` all of it is placed there.
     """
     printer = _Printer(mode)
     needed = {operand.step for operand in _all_outputs(operands)}
@@ -61,6 +64,12 @@ def script(
         printer.lines.append(line.format(**texts))
     imports = ["import numpy as np"]
     body = "\n".join(printer.lines)
+    if device != "cpu:0":
+        lines = [
+            "tf.config.experimental.enable_tensor_float_32_execution(False)",
+            f'with tf.device("/{device}"):',
+        ]
+        body = "\n".join([*lines, textwrap.indent(body, "    ")])
     if "tf." in body or "tf." in "".join(printer.preamble):
         imports.append("import tensorflow as tf")
     if "keras." in body or printer.preamble:
@@ -68,10 +77,18 @@ def script(
     return "\n".join([*imports, "", *printer.preamble, body]) + "\n"
 
 
-def fails(text: str) -> bool:
-    """Run a script where it cannot print; whether it raised, as a reproducer should."""
+def fails(text: str, *, device: str = "cpu:0") -> bool:
+    """Run a script where it cannot print; whether it raised, as a reproducer should.
+
+    What the script does not place itself goes to `device`.
+    """
+    place = importlib.import_module("tensorflow").device(f"/{device}")
     try:
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        with (
+            place,
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+        ):
             exec(compile(text, "<script>", "exec"), {"__name__": "__main__"})
     except Exception:
         return True

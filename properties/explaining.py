@@ -17,19 +17,26 @@ _PLACES = 200
 
 
 def described(
-    plan: Plan, mismatch: Mismatch, module: str, *, modes: tuple[str, ...], executed: bool
+    plan: Plan,
+    mismatch: Mismatch,
+    module: str,
+    *,
+    modes: tuple[str, ...],
+    executed: bool,
+    device: str = "cpu:0",
 ) -> dict[str, Any]:
     """What a finding says of a mismatch, as plain values.
 
     Its script is written for the first of `modes` in which running it fails, else for the
-    last; where it is not `executed`, for the last. `module` is the implementation's name.
+    last; where it is not `executed`, for the last. `module` is the implementation's name, `device`
+    where the mismatch was seen.
     """
     comparison = mismatch.comparison
     text, failing = "", None
     lines, operands = ending(comparison, mismatch)
     for mode in dict.fromkeys(modes if executed else modes[-1:]):
-        text = script(plan.steps, lines, operands, module=module, mode=mode)
-        failing = fails(text) if executed else None
+        text = script(plan.steps, lines, operands, module=module, mode=mode, device=device)
+        failing = fails(text, device=device) if executed else None
         if failing:
             break
     return {
