@@ -15,6 +15,7 @@ from catalogue.specs import Argument, Spec
 __all__ = ["Given", "LayerCase", "LayerEntry", "Sequences", "Tensor", "TensorMask"]
 
 TensorMask = Literal["travelling", "explicit", "absent"]
+Shapes = list[tuple[int, ...]]
 
 
 class Tensor(
@@ -133,8 +134,8 @@ class LayerEntry:
     sequences: Sequences = Sequences()
     explicit: bool = False
     trainings: tuple[bool | None, ...] = (None,)
-    weights: Callable[[Spec, list[tuple[int, ...]]], list[tuple[int, ...]]] = lambda spec, shapes: []
-    applies: Callable[[Spec, list[tuple[int, ...]]], bool] = lambda spec, shapes: True
+    weights: Callable[[Spec, Shapes], list[tuple[int, ...]]] = lambda spec, shapes: []
+    applies: Callable[[Spec, Shapes], bool] = lambda spec, shapes: True
     since: str = "2.12"
     random: Callable[[LayerCase], bool] = lambda case: False
 
