@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from catalogue import activations
+from catalogue.activations import Activation
 from catalogue.specs import Spec
 
 __all__ = [
@@ -21,6 +23,9 @@ __all__ = [
     "state_sizes",
     "weight_shapes",
 ]
+
+
+ACTIVATIONS = tuple(activations.ACTIVATIONS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,57 +156,11 @@ def _check(name: str, arrays: Sequence[np.ndarray], shapes: Sequence[tuple[int, 
         raise ValueError(f"{name} must have the shapes {list(shapes)}, found {found}")
 
 
-# -- activations -----------------------------------------------------------------------------
-
-
-def _linear(x: np.ndarray) -> np.ndarray:
-    return x
-
-
-def _sigmoid(x: np.ndarray) -> np.ndarray:
-    # An overflow of exp gives the right limit, zero; `_run` keeps it quiet.
-    return np.asarray(1 / (1 + np.exp(-x)))
-
-
-def _relu(x: np.ndarray) -> np.ndarray:
-    return np.asarray(np.maximum(x, 0))
-
-
-def _softsign(x: np.ndarray) -> np.ndarray:
-    return np.asarray(x / (1 + np.abs(x)))
-
-
-def _elu(x: np.ndarray) -> np.ndarray:
-    return np.where(x > 0, x, np.expm1(np.minimum(x, 0)))
-
-
-def _softplus(x: np.ndarray) -> np.ndarray:
-    return np.asarray(np.logaddexp(x, x.dtype.type(0)))
-
-
-_Activation = Callable[[np.ndarray], np.ndarray]
-_FUNCTIONS: dict[str, _Activation] = {
-    "tanh": np.tanh,
-    "sigmoid": _sigmoid,
-    "relu": _relu,
-    "linear": _linear,
-    "softsign": _softsign,
-    "elu": _elu,
-    "softplus": _softplus,
-}
-ACTIVATIONS = tuple(_FUNCTIONS)
-
-
-def _activation(spec: Spec, argument: str, default: str) -> _Activation:
-    name = spec.get(argument, default)
-    if name is None:
-        return _linear
-    if not isinstance(name, str) or name not in _FUNCTIONS:
-        raise ValueError(f"{argument}={name!r} has no reference: choose from {ACTIVATIONS}")
-    return _FUNCTIONS[name]
-
-
 # -- cells -----------------------------------------------------------------------------------
+
+
+def _activation(spec: Spec, argument: str, default: str) -> Activation:
+    return activations.activation(spec.get(argument, default), argument)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -210,8 +169,8 @@ class _Cell:
 
     kind: str
     units: int
-    activation: _Activation
-    recurrent_activation: _Activation
+    activation: Activation
+    recurrent_activation: Activation
     use_bias: bool
     reset_after: bool  # of a GRU: the reset gate comes after the matrix product
 
@@ -235,7 +194,7 @@ def _stacked(spec: Spec) -> tuple[Spec, ...] | None:
         return None
     if not cell:
         raise ValueError(f"{spec.layer} needs at least one cell, found {cell!r}")
-    return cell
+    return tuple(inner for inner in cell if isinstance(inner, Spec))
 
 
 def _cells(spec: Spec) -> list[_Cell]:
