@@ -9,7 +9,7 @@ import msgspec
 
 __all__ = ["Argument", "Spec"]
 
-Argument = Union[None, bool, int, float, str, "Spec", tuple["Spec", ...]]
+Argument = Union[None, bool, int, float, str, "Spec", tuple[Union["Spec", int], ...]]
 
 
 class Spec(
@@ -21,8 +21,8 @@ class Spec(
 ):
     """The class of a layer in `keras.layers` and the arguments that construct it.
 
-    An argument may be a spec itself (the cell of an `RNN`) or a tuple of specs (stacked
-    cells). Arguments that are not named have the defaults that Keras documents.
+    An argument may be a spec itself (the cell of an `RNN`), a tuple of specs (stacked cells)
+    or of numbers (axes). Arguments that are not named have the defaults that Keras documents.
     """
 
     layer: str
@@ -54,9 +54,9 @@ class Spec(
         for name, value in self.arguments.items():
             if isinstance(value, Spec):
                 arguments[name] = value.with_policy(policy)
-            elif isinstance(value, tuple):
+            elif isinstance(value, tuple) and any(isinstance(item, Spec) for item in value):
                 # Stacked cells by their own name: a list of cells takes no policy.
-                cells = tuple(inner.with_policy(policy) for inner in value)
+                cells = tuple(c.with_policy(policy) for c in value if isinstance(c, Spec))
                 arguments[name] = Spec("StackedRNNCells", {"cells": cells, "dtype": policy})
             else:
                 arguments[name] = value

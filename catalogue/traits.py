@@ -129,7 +129,8 @@ def facts(case: RecurrentCase, *, device: str, mode: str) -> frozenset[str]:
     found = set(traits(case))
     found |= {f"{name}={_text(value)}" for name, value in case.spec.arguments.items()}
     cell = case.spec.get("cell")
-    for inner in (cell,) if isinstance(cell, Spec) else cell if isinstance(cell, tuple) else ():
+    cells = cell if isinstance(cell, tuple) else (cell,)
+    for inner in (one for one in cells if isinstance(one, Spec)):
         found |= {f"{name}={_text(value)}" for name, value in inner.arguments.items()}
         found.add(f"cell={inner.layer}")
     found |= {f"{flag}=False" for flag in FLAGS if flag not in case.spec.arguments}

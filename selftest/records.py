@@ -18,7 +18,7 @@ import keras
 layer = keras.layers.LSTM(units=2, return_sequences=True)
 layer.build((None, None, 1))
 rng = np.random.default_rng(0)
-layer.set_weights([rng.uniform(-1, 1, w.shape) / w.shape[0] for w in layer.get_weights()])
+layer.set_weights([rng.uniform(-1, 1, w.shape) / (*w.shape, 1)[0] for w in layer.get_weights()])
 x = np.array([[[0.0], [0.0]], [[0.5], [0.0]]], "float32")
 mask = np.array([[0, 0], [1, 0]], "bool")
 y = np.array(layer(tf.constant(x), mask=tf.constant(mask)))
