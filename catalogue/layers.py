@@ -1,0 +1,13 @@
+"""The layers that are given sequences, other than recurrent ones, by name."""
+
+from __future__ import annotations
+
+from catalogue import layers_merging, layers_mixing, layers_pointwise
+from catalogue.layer_cases import LayerEntry
+
+__all__ = ["LAYER_ENTRIES"]
+
+LAYER_ENTRIES: dict[str, LayerEntry] = {
+    entry.name: entry
+    for entry in (*layers_pointwise.ENTRIES, *layers_mixing.ENTRIES, *layers_merging.ENTRIES)
+}

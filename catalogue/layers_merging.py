@@ -1,0 +1,52 @@
+"""Entries of layers that merge several tensors into one; their pages say nothing of masks."""
+
+from __future__ import annotations
+
+from catalogue import layer_reference as reference
+from catalogue.contracts import concatenated, crossed, joined
+from catalogue.layer_cases import LayerEntry, Sequences
+
+__all__ = ["ENTRIES"]
+
+_SEVERAL = Sequences(counts=(2, 3, 4))
+_TWO = Sequences(counts=(2,))
+
+
+def _elementwise(name: str, sequences: Sequences = _SEVERAL) -> LayerEntry:
+    """A layer that merges tensors of one shape element by element."""
+    return LayerEntry(
+        name,
+        f"layers/merging_layers/{name.lower()}",
+        joined,
+        reference.merged,
+        sequences=sequences,
+    )
+
+
+ENTRIES = (
+    _elementwise("Add"),
+    _elementwise("Subtract", _TWO),
+    _elementwise("Multiply"),
+    _elementwise("Average"),
+    _elementwise("Maximum"),
+    _elementwise("Minimum"),
+    LayerEntry(
+        "Concatenate",
+        "layers/merging_layers/concatenate",
+        concatenated,
+        reference.concatenation,
+        domains={"axis": (-1, 1)},
+        sequences=_SEVERAL,
+    ),
+    # Along the features: every step of the first with every step of the second. With other
+    # axes no steps are left, or those of one tensor are summed with those of the other.
+    LayerEntry(
+        "Dot",
+        "layers/merging_layers/dot",
+        crossed,
+        reference.dot,
+        fixed={"axes": 2},
+        domains={"normalize": (False, True)},
+        sequences=Sequences(counts=(2,), rests=((2,), (1,), (3,)), same_steps=False),
+    ),
+)

@@ -1,0 +1,134 @@
+"""Entries of layers that take each step by itself: activations, regularization, dense ones."""
+
+from __future__ import annotations
+
+from catalogue import layer_reference as reference
+from catalogue.activations import ACTIVATIONS
+from catalogue.contracts import kept
+from catalogue.layer_cases import LayerEntry, Sequences
+from catalogue.specs import Spec
+
+__all__ = ["ENTRIES"]
+
+_Shapes = list[tuple[int, ...]]
+
+
+def _dense_weights(spec: Spec, shapes: _Shapes) -> _Shapes:
+    """Kernel, and bias with `use_bias`, of a Dense that may stand inside TimeDistributed."""
+    inner = spec.get("layer", spec)
+    assert isinstance(inner, Spec)
+    units = inner.get("units")
+    assert isinstance(units, int)
+    bias = [(units,)] if inner.get("use_bias", True) else []
+    return [(shapes[0][-1], units), *bias]
+
+
+def _random_layer(
+    name: str, page: str, rate: str = "rate", sequences: Sequences | None = None
+) -> LayerEntry:
+    """A layer of noise or dropout, all of which work alike; the rate has no default.
+
+    `noise_shape` and `seed` change nothing that can be compared.
+    """
+    return LayerEntry(
+        name,
+        f"layers/regularization_layers/{page}",
+        kept,
+        reference.unchanged_unless_random(rate),
+        fixed={rate: 0.5},
+        domains={rate: (0.5, 0.0)},
+        sequences=sequences or Sequences(),
+        trainings=(None, False, True),
+        random=reference.by_chance(rate),
+    )
+
+
+ENTRIES = (
+    LayerEntry(
+        "Activation",
+        "layers/core_layers/activation",
+        kept,
+        reference.activated,
+        fixed={"activation": "tanh"},
+        domains={"activation": (*ACTIVATIONS, "softmax")},
+    ),
+    LayerEntry(
+        "ReLU",
+        "layers/activation_layers/relu",
+        kept,
+        reference.relu,
+        domains={
+            "max_value": (None, 0.6),
+            "negative_slope": (0.0, 0.2),
+            "threshold": (0.0, 0.25),
+        },
+    ),
+    # The slope is `alpha` in Keras 2 and `negative_slope` in 3: left at its default.
+    LayerEntry("LeakyReLU", "layers/activation_layers/leaky_relu", kept, reference.leaky_relu),
+    LayerEntry(
+        "ELU",
+        "layers/activation_layers/elu",
+        kept,
+        reference.elu,
+        domains={"alpha": (1.0, 0.5)},
+    ),
+    # Steps have no number when the layer is built, so their axis is always shared.
+    LayerEntry(
+        "PReLU",
+        "layers/activation_layers/prelu",
+        kept,
+        reference.prelu,
+        fixed={"shared_axes": (1,)},
+        weights=lambda spec, shapes: [(1, *shapes[0][2:])],
+    ),
+    # A travelling mask has shape (batch, step) and a mask that is given "broadcasts to inputs":
+    # the page does not say that they differ. So none is given, and one that travels stands for
+    # steps. Inputs of shape (batch, step) are scores of steps: there both mean the same.
+    LayerEntry(
+        "Softmax",
+        "layers/activation_layers/softmax",
+        kept,
+        reference.softmax_of,
+        sequences=Sequences(rests=((2,), (1,), (3,), (2, 3), ())),
+    ),
+    _random_layer("Dropout", "dropout"),
+    _random_layer(
+        "SpatialDropout1D", "spatial_dropout1d", sequences=Sequences(rests=((2,), (1,), (3,)))
+    ),
+    _random_layer("GaussianNoise", "gaussian_noise", rate="stddev"),
+    _random_layer("GaussianDropout", "gaussian_dropout"),
+    _random_layer("AlphaDropout", "alpha_dropout"),
+    LayerEntry(
+        "ActivityRegularization",
+        "layers/regularization_layers/activity_regularization",
+        kept,
+        reference.unchanged,
+        domains={"l1": (0.0, 0.1), "l2": (0.0, 0.1)},
+    ),
+    LayerEntry("Identity", "layers/core_layers/identity", kept, reference.unchanged),
+    LayerEntry(
+        "Dense",
+        "layers/core_layers/dense",
+        kept,
+        reference.dense,
+        fixed={"units": 3},
+        domains={"activation": (None, "relu", "tanh", "softmax"), "use_bias": (True, False)},
+        weights=_dense_weights,
+    ),
+    LayerEntry(
+        "TimeDistributed",
+        "layers/recurrent_layers/time_distributed",
+        kept,
+        reference.time_distributed,
+        fixed={"layer": Spec("Dense", {"units": 3})},
+        domains={
+            "layer": (
+                Spec("Dense", {"units": 3}),
+                Spec("Dense", {"units": 2, "activation": "tanh", "use_bias": False}),
+            )
+        },
+        explicit=True,
+        trainings=(None, False, True),
+        weights=_dense_weights,
+    ),
+)
