@@ -32,6 +32,8 @@ class Through:
     operands: tuple[Operand, ...]
 
 
+InputShape = tuple[int | None, ...] | tuple[tuple[int | None, ...], ...]
+
 # What a call is given: an array, another layer's output, a list of such, or a plain constant.
 Operand = Expression | Output | Through | list[Any] | None | bool | int | float | str
 
@@ -40,13 +42,14 @@ Operand = Expression | Output | Through | list[Any] | None | bool | int | float 
 class Build:
     """Build `spec` for inputs of `input_shape` and give it the weights drawn from a seed.
 
-    In `input_shape`, `None` stands for a size that is not known beforehand. `weights` is
+    In `input_shape`, `None` stands for a size that is not known beforehand; a layer that is
+    given a list of tensors has a tuple of shapes. `weights` is
     the seed; a layer without weights needs none. A stateful layer starts with states of zero.
     """
 
     name: str
     spec: Spec
-    input_shape: tuple[int | None, ...]
+    input_shape: InputShape
     weights: int | None = None
 
 

@@ -113,10 +113,13 @@ def leaf_patterns(
 def pattern_of(value: np.ndarray, timed: bool, build: Build) -> tuple[int | None, ...]:
     """The shape that a trace is made for: unknown where the layer was built for unknown sizes."""
     shape: list[int | None] = list(value.shape)
+    sizes = build.input_shape
+    if isinstance(sizes[0], tuple):  # a list of tensors, all of unknown rows and steps
+        return (*[None] * min(2, value.ndim), *value.shape[2:])
     # A state has rows and no steps; the inputs of a `time_major` layer have steps before rows.
     axes = (0, 1) if timed else (1,) if build.spec.get("time_major") else (0,)
     for axis, of_inputs in zip(range(len(shape)), axes, strict=False):
-        if build.input_shape[of_inputs] is None:
+        if sizes[of_inputs] is None:
             shape[axis] = None
     return tuple(shape)
 

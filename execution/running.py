@@ -46,6 +46,7 @@ class _Built:
     layer: Any
     build: Build
     seed: int | None = None
+    started: list[np.ndarray] = dataclasses.field(default_factory=list)
     traces: dict[Any, _Traced] = dataclasses.field(default_factory=dict)
 
 
@@ -125,13 +126,17 @@ class Runner:
             with self.counters.of("build"):
                 layer = self._argument(step.spec)
                 if step.spec.layer != "Travelling":
-                    layer.build(step.input_shape)
-                built = _Built(layer, step)
+                    several = isinstance(step.input_shape[0], tuple)
+                    layer.build(list(step.input_shape) if several else step.input_shape)
+                built = _Built(layer, step, started=_values(layer))
             self._layers[key] = built
         elif step.spec.get("stateful"):
             # Not by the layer's own reset, which is under test.
             for state in self._tf.nest.flatten(built.layer.states):
                 state.assign(self._tf.zeros(state.shape, state.dtype))
+        elif built.started:  # what training moves starts afresh
+            for weight, value in zip(built.layer.non_trainable_weights, built.started, strict=True):
+                weight.assign(value)
         if step.weights is not None and built.seed != step.weights:
             with self.counters.of("set weights"):
                 _set_weights(built.layer, step.weights)
@@ -317,6 +322,10 @@ class Runner:
 
 def _variable(weight: Any) -> Any:
     return weight.value if hasattr(weight, "value") and not callable(weight.value) else weight
+
+
+def _values(layer: Any) -> list[np.ndarray]:
+    return [np.asarray(weight) for weight in layer.non_trainable_weights]
 
 
 def _set_weights(layer: Any, seed: int) -> None:

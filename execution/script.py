@@ -7,6 +7,7 @@ import contextlib
 import importlib
 import io
 import textwrap
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,8 @@ class Travelling(keras.layers.Layer):  # a layer that says itself what its mask 
     def compute_mask(self, inputs, mask=None):
         return inputs[1]"""
 
+_MASK = ".mask"  # how the outputs of a step that are masks are called
+
 
 def script(
     steps: tuple[Step, ...],
@@ -55,8 +58,8 @@ def script(
     In mode `graph` (or `xla`) calls are traced with the sizes unknown that the layer may
     not know; else they are eager. On another `device` than `cpu:0` all of it is placed there.
     """
-    printer = _Printer(mode)
     needed = {operand.step for operand in _all_outputs(operands)}
+    printer = _Printer(mode, {name for name in needed if name.endswith(_MASK)})
     for step in _pruned(steps, needed):
         printer.step(step)
     texts = {name: printer.operand(operand) for name, operand in operands.items()}
@@ -109,7 +112,7 @@ def _pruned(steps: tuple[Step, ...], needed: set[str]) -> list[Step]:
     ):
         return list(steps)
     kept: list[Step] = []
-    wanted = {name.removesuffix(".mask") for name in needed}
+    wanted = {name.removesuffix(_MASK) for name in needed}
     for step in reversed(steps):
         name = step.layer if isinstance(step, ResetState) else step.name
         if name in wanted:
@@ -121,8 +124,9 @@ def _pruned(steps: tuple[Step, ...], needed: set[str]) -> list[Step]:
 class _Printer:
     """Gathers lines; gives each array and output the name that the script knows it by."""
 
-    def __init__(self, mode: str) -> None:
+    def __init__(self, mode: str, masks: Collection[str] = ()) -> None:
         self.mode = mode
+        self._masks = masks  # of which outputs the mask is asked for
         self.lines: list[str] = []
         self.preamble: list[str] = []
         self._names: dict[int, str] = {}
@@ -142,6 +146,8 @@ class _Printer:
     def operand(self, operand: Expression | Output) -> str:
         """The text that stands for an array: a variable, or an expression over variables."""
         if isinstance(operand, Output):
+            if operand.step.endswith(_MASK):
+                return f"{operand.step.removesuffix(_MASK)}_mask"
             single = self._outputs.get(operand.step, 1) == 1
             return operand.step if single else f"{operand.step}[{operand.index}]"
         known = self._names.get(id(operand))
@@ -204,7 +210,9 @@ class _Printer:
         self.lines.append(f"{step.name} = {spec.source()}")
         if step.weights is None:
             return
-        self.lines.append(f"{step.name}.build({step.input_shape})")
+        several = isinstance(step.input_shape[0], tuple)
+        shape = list(step.input_shape) if several else step.input_shape
+        self.lines.append(f"{step.name}.build({shape})")
         self.lines.append(f"rng = np.random.default_rng({step.weights})")
         self.lines.append(
             f"{step.name}.set_weights([{weights.SOURCE} for w in {step.name}.get_weights()])"
@@ -233,9 +241,17 @@ class _Printer:
     def _call(self, step: Call) -> None:
         self._taken.add(step.name)
         self._outputs[step.name] = step.outputs
-        call = self._called(step)
-        if (step.mode or self.mode) != "eager":
-            call = self._graph(step)
+        eager = (step.mode or self.mode) == "eager"
+        call = self._called(step) if eager else self._graph(step)
+        if f"{step.name}{_MASK}" in self._masks:
+            name = f"{step.name}_mask"
+            if eager:
+                self.lines.append(f"tensor = {call}")
+                self.lines.append(f"{name} = getattr(tensor, '_keras_mask', None)")
+            else:
+                self.lines.append(f"tensor, {name} = {call}")
+            self.lines.append(f"{name} = None if {name} is None else np.array({name})")
+            call = "tensor"
         if step.outputs == 1:
             self.lines.append(f"{step.name} = np.array({call})")
         else:
@@ -252,10 +268,13 @@ class _Printer:
             given.append(f"tf.constant({text})")
             signature.append(f"tf.TensorSpec({list(pattern)}, tf.constant({text}).dtype)")
         function = self._name(f"call_{step.name}")
+        body = self._called(step, names)
+        if f"{step.name}{_MASK}" in self._masks:
+            body = f"(t := {body}, getattr(t, '_keras_mask', None))"
         jit = ", jit_compile=True" if (step.mode or self.mode) == "xla" else ""
         self.lines.append(
             f"{function} = tf.function(lambda {', '.join(names[id(leaf)] for leaf in leaves)}: "
-            f"{self._called(step, names)}, input_signature=[{', '.join(signature)}]{jit})"
+            f"{body}, input_signature=[{', '.join(signature)}]{jit})"
         )
         return f"{function}({', '.join(given)})"
 

@@ -79,7 +79,7 @@ def cells(
                     found += [
                         Cell(property.name, layer, Execution(device, one))
                         for property in PROPERTIES.values()
-                        if property.family == family.name
+                        if property.family == family.name and property.of(layer)
                     ]
     return [
         cell
@@ -91,7 +91,9 @@ def cells(
 
 def load_checked(path: str | os.PathLike[str]) -> LedgerOnFile:
     """The ledger in a file, its pinned cases looked at too; LedgerError in one sentence."""
-    known = {name: FAMILIES[one.family].layers for name, one in PROPERTIES.items()}
+    known = {
+        name: tuple(filter(one.of, FAMILIES[one.family].layers)) for name, one in PROPERTIES.items()
+    }
     ledger = load_ledger(path, properties=known, alternatives=tuple(ALTERNATIVES))
     for deviation in ledger:
         for pin in deviation.pins:

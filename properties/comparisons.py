@@ -186,8 +186,12 @@ def _disagreement(comparison: Agrees, results: Results) -> Mismatch | None:
     if left is None or right is None:
         if left is None and right is None:
             return None
-        return Mismatch(comparison, "lost mask", f"{left!r} against {right!r}", left, right)
+        kind = "lost mask" if left is None else "wrong mask"
+        return Mismatch(comparison, kind, f"{left!r} against {right!r}", left, right)
     left, right = np.asarray(left), np.asarray(right)
+    if right.dtype == bool != left.dtype:
+        message = f"dtype {left.dtype.name} against bool"
+        return Mismatch(comparison, "wrong dtype", message, left, right)
     if left.shape != right.shape:
         message = f"shape {left.shape} against {right.shape}"
         return Mismatch(comparison, "wrong shape", message, left, right)

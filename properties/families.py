@@ -6,7 +6,7 @@ import collections
 import dataclasses
 import random
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -15,38 +15,22 @@ from hypothesis import strategies as st
 from catalogue import broadcasting as broadcast
 from catalogue import traits as recurrent_traits
 from catalogue.cases import CallForm, RaggedBatch, RecurrentCase
+from catalogue.layer_cases import LayerCase
+from catalogue.layers import LAYER_ENTRIES
 from catalogue.recurrent import FLAGS, LAYERS
 from catalogue.specs import Spec
+from properties.layer_family import layer_facts, layer_strata, layer_traits, simpler_layer
 from properties.registry import Property
+from properties.strata import Strata, Stratum, domains_of
 from strategies.configurations import configurations
 from strategies.operands import STRATA, broadcast_cases
 from strategies.ragged import kinds_for
 from strategies.recurrent import recurrent_examples
 
-__all__ = ["FAMILIES", "Family", "Strata", "Stratum"]
+__all__ = ["FAMILIES", "Family"]
 
 _FEWEST = 8  # configurations that thinning leaves
 _BATCHES = 3  # ragged batches for each configuration that is drawn
-
-
-@dataclasses.dataclass(frozen=True)
-class Stratum:
-    """A member that a cell must meet: its name, and what draws examples (tuples of cases).
-
-    `chosen` holds the value that its examples have of each argument.
-    """
-
-    name: str
-    examples: st.SearchStrategy[tuple[Any, ...]]
-    chosen: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-
-
-@dataclasses.dataclass(frozen=True)
-class Strata:
-    """All members that a cell meets, and the values of each argument that it could meet."""
-
-    members: tuple[Stratum, ...]
-    domains: Mapping[str, Sequence[Any]] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,7 +69,7 @@ def _recurrent_strata(
 
     found = configurations(entry, keras_major=keras_major, seed=seed, keep=keep)
     found = [configuration for configuration in found if property.applies(configuration)]
-    domains = _domains(found)
+    domains = domains_of([one.chosen for one in found])
     found = _thinned(found, property.share, seed + salted)
     rng = random.Random(f"{property.name} {layer} {seed}")
     strata = []
@@ -110,15 +94,6 @@ def _recurrent_strata(
             )
         )
     return Strata(tuple(strata), domains)
-
-
-def _domains(found: list[Any]) -> dict[str, list[Any]]:
-    """The values of each argument among some configurations."""
-    values: dict[str, dict[str, Any]] = collections.defaultdict(dict)
-    for configuration in found:
-        for name, value in configuration.chosen.items():
-            values[name][repr(value)] = value
-    return {name: list(several.values()) for name, several in values.items()}
 
 
 class _Probe:
@@ -284,6 +259,8 @@ def _simpler_broadcast(case: Any) -> Iterator[Any]:
         yield msgspec.structs.replace(case, seed=0)
 
 
+_LAYER_BATCH = recurrent_traits.OF_BATCH | {"masks_differ"}
+
 FAMILIES: dict[str, Family] = {
     "recurrent": Family(
         "recurrent",
@@ -295,6 +272,17 @@ FAMILIES: dict[str, Family] = {
         lambda case, device, mode: recurrent_traits.facts(case, device=device, mode=mode),
         _simpler_recurrent,
         lambda fact: fact in recurrent_traits.OF_BATCH or fact.startswith("content="),
+    ),
+    "layers": Family(
+        "layers",
+        tuple(LAYER_ENTRIES),
+        ("graph",),
+        LayerCase,
+        layer_strata,
+        layer_traits,
+        layer_facts,
+        simpler_layer,
+        lambda fact: fact in _LAYER_BATCH or fact.startswith("content="),
     ),
     "broadcasting": Family(
         "broadcasting",

@@ -22,21 +22,12 @@ from catalogue.recurrent_reference import (
 from catalogue.specs import Spec
 from catalogue.steps import Build, Call, Operand, Step, Through
 from properties.comparisons import Agrees, Level, Tolerance
+from properties.contents import content_source
 
 __all__ = ["VOCABULARY", "Setting"]
 
 VOCABULARY = 7  # tokens of an embedding, of which 0 is padding
 
-_CONTENT_SOURCES: dict[Content, str] = {
-    "zeros": "0.0",
-    "ones": "1.0",
-    "tenth": "0.1",
-    "large": "1e4",
-    "largest": "np.finfo({dtype!r}).max",
-    "inf": "np.inf",
-    "-inf": "-np.inf",
-    "nan": "np.nan",
-}
 _VALUES = {
     "zeros": 0.0,
     "ones": 1.0,
@@ -109,15 +100,12 @@ class Setting:
         if "0" not in "".join(self.case.batch.mask):
             return self.values
         dtype = self.case.dtype
-        source = _CONTENT_SOURCES.get(content, "").format(dtype=dtype)
-        if content == "noise":
-            shape = (self.batch, self.max_len, self.case.features)
-            source = (
-                f"np.random.default_rng({self.case.batch.seed + 2}).uniform(-9, 9, {shape})"
-                f".astype({dtype!r})"
-            )
-        else:
-            source = f"np.array({source}, {dtype!r})"
+        source = content_source(
+            content,
+            dtype=dtype,
+            shape=(self.batch, self.max_len, self.case.features),
+            seed=self.case.batch.seed + 2,
+        )
         return expression(
             f"np.where(mask[:, :, None], values, {source})",
             hint,

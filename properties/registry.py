@@ -20,7 +20,8 @@ class Property:
     the property says anything about it; `choices` names what the property draws besides
     the call: `other`, `order`, `inserted`, `chunks`. `share` thins out configurations
     where a check costs much: every `share`-th is met, in pairs instead of in full. A `dear`
-    property looks at one batch of each example instead of several.
+    property looks at one batch of each example instead of several. `of` says of which of the
+    family's layers the property speaks at all.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Property:
     choices: tuple[str, ...] = ()
     share: int = 1
     dear: bool = False
+    of: Callable[[str], bool] = lambda layer: True
 
 
 PROPERTIES: dict[str, Property] = {}
@@ -47,6 +49,7 @@ def declare(
     choices: tuple[str, ...] = (),
     share: int = 1,
     dear: bool = False,
+    of: Callable[[str], bool] = lambda layer: True,
 ) -> Callable[[Callable[[Any], Plan]], Callable[[Any], Plan]]:
     """Enter a function from a case to a plan as the property of its name.
 
@@ -68,6 +71,7 @@ def declare(
             choices,
             share,
             dear,
+            of,
         )
         return function
 

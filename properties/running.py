@@ -22,9 +22,10 @@ from properties.cells import Cell, Ledger, Profile
 from properties.comparisons import Mismatch, Plan, mismatches
 from properties.deaths import Deaths
 from properties.explaining import described
-from properties.families import FAMILIES, Strata, Stratum
+from properties.families import FAMILIES
 from properties.journal import SILENT, Journal
 from properties.registry import PROPERTIES, Property
+from properties.strata import Strata, Stratum
 from properties.surveying import Distinct, Survey
 from strategies.configurations import covered_pairs
 

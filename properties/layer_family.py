@@ -1,0 +1,143 @@
+"""The family of layers that are given sequences: strata, facts, and what makes a case simpler."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+import msgspec
+
+from catalogue.cases import RaggedBatch
+from catalogue.layer_cases import LayerCase, Tensor
+from catalogue.layers import LAYER_ENTRIES
+from catalogue.traits import batch_traits
+from properties.registry import Property
+from properties.strata import Strata, Stratum, domains_of
+from strategies.layers import kinds_in_turn, layer_configurations, layer_examples
+
+__all__ = ["layer_facts", "layer_strata", "layer_traits", "simpler_layer"]
+
+_BATCHES = 3  # ragged batches for each configuration that is drawn
+
+
+def layer_strata(property: Property, layer: str, keras_major: int, mode: str, seed: int) -> Strata:
+    """What a cell meets: each configuration with several kinds of batches."""
+    found = layer_configurations(LAYER_ENTRIES[layer], seed=seed)
+    found = found[:: property.share]
+    rng = random.Random(f"{property.name} {layer} {seed}")
+    turns = kinds_in_turn(len(found), 1 if property.dear else _BATCHES, rng)
+    strata = []
+    for place, (configuration, kinds) in enumerate(zip(found, turns, strict=True)):
+        examples = layer_examples(
+            configuration=configuration, kinds=kinds, choices=property.choices
+        )
+        strata.append(Stratum(f"{place}: {configuration.spec!r}", examples, configuration.chosen))
+    return Strata(tuple(strata), domains_of([one.chosen for one in found]))
+
+
+def layer_traits(case: LayerCase) -> frozenset[str]:
+    """The traits of a case: those of its first masked tensor, and what tensors have in common."""
+    masked = [tensor for tensor in case.tensors if tensor.masked]
+    found: set[str] = set()
+    for tensor in masked:
+        batch = RaggedBatch(tensor.mask, tensor.content, tensor.seed)
+        found |= batch_traits(batch)
+    named = {
+        "no_mask": case.form == "absent" or not masked,
+        "travelling_mask": case.form == "travelling" and bool(masked),
+        "explicit_mask": case.form == "explicit" and bool(masked),
+        "unmasked_tensor": 0 < len(masked) < len(case.tensors),
+        "masks_differ": len({tensor.mask for tensor in masked}) > 1,
+        "cast": case.policy.removeprefix("mixed_") != case.dtype,
+        "nested_features": any(len(tensor.rest) > 1 for tensor in case.tensors),
+        "infinite_padding": case.other in ("inf", "-inf"),
+        "nan_padding": case.other == "nan",
+        "largest_padding": case.other == "largest",
+    }
+    return frozenset(found | {name for name, holds in named.items() if holds})
+
+
+def layer_facts(case: LayerCase, device: str, mode: str) -> frozenset[str]:
+    """What a region may speak of: traits, and `name=value` of arguments, form and execution."""
+    entry = LAYER_ENTRIES[case.spec.layer]
+    found = set(layer_traits(case))
+    for name, values in entry.domains.items():
+        found.add(f"{name}={case.spec.get(name, values[0])}")
+    found |= {f"{name}={case.arguments.get(name, False)}" for name in entry.call_domains}
+    found |= {
+        f"layer={case.spec.layer}",
+        f"mask={case.form}",
+        f"tensors={len(case.tensors)}",
+        f"training={case.training}",
+        f"dtype={case.dtype}",
+        f"policy={case.policy}",
+        f"device={device}",
+        f"mode={mode}",
+        *(f"content={tensor.content}" for tensor in case.tensors if tensor.masked),
+    }
+    if case.other is not None:
+        found.add(f"content={case.other}")
+    return frozenset(found)
+
+
+def simpler_layer(case: LayerCase) -> Iterator[LayerCase]:
+    """The cases that are one step simpler."""
+    replace = msgspec.structs.replace
+    entry = LAYER_ENTRIES[case.spec.layer]
+    for name in case.spec.arguments:
+        if name not in entry.fixed:
+            yield replace(case, spec=case.spec.without(name))
+    for name in case.arguments:
+        rest = {key: value for key, value in case.arguments.items() if key != name}
+        yield replace(case, arguments=rest)
+    if case.training is not None:
+        yield replace(case, training=None)
+    if case.policy != "float32" or case.dtype != "float32":
+        yield replace(case, policy="float32", dtype="float32")
+        yield replace(case, policy="float32")
+        yield replace(case, dtype="float32")
+    if len(case.tensors) > min(entry.sequences.counts):
+        yield replace(case, tensors=case.tensors[:-1])
+    yield from _simpler_tensors(case)
+
+
+def _simpler_tensors(case: LayerCase) -> Iterator[LayerCase]:
+    replace = msgspec.structs.replace
+    tensors = case.tensors
+
+    def with_all(change: object) -> LayerCase:
+        return replace(case, tensors=tuple(map(change, tensors)))  # type: ignore[arg-type]
+
+    rows = len(tensors[0].mask)
+    kept = [range(rows)[: rows // 2], range(rows)[rows // 2 :]]
+    kept += [[row for row in range(rows) if row != out] for out in range(rows)]  # type: ignore[misc]
+    if rows > 1:
+        for some in kept:
+            yield with_all(lambda t, some=some: replace(t, mask=tuple(t.mask[r] for r in some)))
+    steps = {len(tensor.mask[0]) for tensor in tensors}
+    if min(steps) > 1:
+        for cut in (slice(None, -1), slice(1, None)):
+            yield with_all(lambda t, cut=cut: replace(t, mask=tuple(row[cut] for row in t.mask)))
+    if any(tensor.rest not in ((1,), ()) for tensor in tensors):
+        yield with_all(lambda t: replace(t, rest=(1,)))
+        yield with_all(lambda t: replace(t, rest=(2,)))
+    for place, tensor in enumerate(tensors):
+        for simpler in _simpler_tensor(tensor):
+            if case.other == simpler.content:
+                continue
+            yield replace(case, tensors=(*tensors[:place], simpler, *tensors[place + 1 :]))
+    if case.other not in (None, "ones") and all(t.content != "ones" for t in tensors):
+        yield replace(case, other="ones")
+    if case.weights:
+        yield replace(case, weights=0)
+
+
+def _simpler_tensor(tensor: Tensor) -> Iterator[Tensor]:
+    replace = msgspec.structs.replace
+    if tensor.content != "zeros":
+        yield replace(tensor, content="zeros")
+    if tensor.seed:
+        yield replace(tensor, seed=0)
+    full = tuple("1" * len(row) for row in tensor.mask)
+    if tensor.mask != full:
+        yield replace(tensor, mask=full)

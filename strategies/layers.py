@@ -1,0 +1,177 @@
+"""Cases of layers that are given sequences: configurations in pairs, ragged batches for each."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from hypothesis import strategies as st
+
+from catalogue.cases import CONTENTS
+from catalogue.layer_cases import LayerCase, LayerEntry, Tensor, TensorMask
+from catalogue.specs import Spec
+from strategies.configurations import spread
+from strategies.ragged import KINDS, masks, ragged_batches
+
+__all__ = ["LayerConfiguration", "layer_cases", "layer_configurations", "layer_examples"]
+
+_FEWEST = 10  # configurations of a layer without arguments
+_SEEDS = st.integers(0, 2**16 - 1)
+# Pairs of the inputs' dtype and the layer's dtype policy: equal ones, then casts.
+_DTYPES = (
+    ("float32", "float32"),
+    ("float64", "float64"),
+    ("float64", "float32"),
+    ("float32", "mixed_float16"),
+    ("float32", "float64"),
+)
+# Which of several tensors have a mask.
+_MASKED = ("all", "all", "first", "last", "none")
+
+
+class LayerConfiguration(msgspec.Struct, frozen=True):
+    """All of a case but its ragged batches and seeds; `chosen` as in `Configuration`."""
+
+    spec: Spec
+    count: int
+    rest: tuple[int, ...]
+    same_steps: bool
+    masked: str
+    form: TensorMask
+    arguments: dict[str, bool]
+    training: bool | None
+    dtype: str
+    policy: str
+    chosen: dict[str, Any]
+
+
+def layer_configurations(
+    entry: LayerEntry, *, seed: int = 0, most: int | None = None
+) -> list[LayerConfiguration]:
+    """Configurations that meet the pairs of all domains of an entry early; the plainest first."""
+    several = max(entry.sequences.counts) > 1
+    domains: dict[str, Sequence[Any]] = {
+        **entry.domains,
+        **{f"call {name}": values for name, values in entry.call_domains.items()},
+        "count": entry.sequences.counts,
+        "rest": entry.sequences.rests,
+        "form": ("travelling", "explicit", "absent") if entry.explicit else _FORMS,
+        "masked": _MASKED if several else ("all",),
+        "training": entry.trainings,
+        "dtypes": _DTYPES,
+    }
+    rows = most or max(_FEWEST, *(len(a) * len(b) for a, b in _two_longest(domains)))
+    found = []
+    for chosen in spread([{}] * rows, domains, seed=seed):
+        given = {
+            name: chosen[name]
+            for name, values in entry.domains.items()
+            if chosen[name] != values[0]
+        }
+        spec = Spec(entry.name, {**entry.fixed, **given})
+        shapes = [(2, 3, *chosen["rest"])] * chosen["count"]
+        if not entry.applies(spec, shapes):
+            continue
+        dtype, policy = chosen["dtypes"]
+        found.append(
+            LayerConfiguration(
+                spec=spec,
+                count=chosen["count"],
+                rest=chosen["rest"],
+                same_steps=entry.sequences.same_steps,
+                masked=chosen["masked"],
+                form=chosen["form"],
+                arguments={name: True for name in entry.call_domains if chosen[f"call {name}"]},
+                training=chosen["training"],
+                dtype=dtype,
+                policy=policy,
+                chosen=chosen,
+            )
+        )
+    return found
+
+
+_FORMS: tuple[TensorMask, ...] = ("travelling", "travelling", "travelling", "absent")
+
+
+def _two_longest(domains: dict[str, Sequence[Any]]) -> list[tuple[Sequence[Any], Sequence[Any]]]:
+    longest = sorted(domains.values(), key=len)
+    return [(longest[-1], longest[-2])]
+
+
+@st.composite
+def layer_cases(
+    draw: st.DrawFn,
+    *,
+    configuration: LayerConfiguration,
+    kind: str = "mixed",
+    choices: tuple[str, ...] = (),
+) -> LayerCase:
+    """Cases of one configuration, the first tensor's batch of one of `KINDS`.
+
+    `choices` may name `other`, a second content of masked steps. Shrinks towards small batches
+    and the seed 0.
+    """
+    contents = st.sampled_from(CONTENTS)
+    features = configuration.rest[-1] if configuration.rest else 1
+    first = draw(ragged_batches(kind=kind, features=features, contents=contents))
+    wanted = {
+        "all": [True] * configuration.count,
+        "first": [True] + [False] * (configuration.count - 1),
+        "last": [False] * (configuration.count - 1) + [True],
+        "none": [False] * configuration.count,
+    }[configuration.masked]
+    tensors = []
+    for place in range(configuration.count):
+        rows = first.mask
+        if place and not draw(st.booleans(), label="the same mask"):
+            steps = first.max_len
+            if not configuration.same_steps:
+                steps = draw(st.integers(1, 6), label="steps")
+            rows = draw(masks(batch=first.batch, max_len=steps))
+        tensors.append(
+            Tensor(
+                rows,
+                configuration.rest,
+                wanted[place],
+                first.content if wanted[place] else "zeros",
+                first.seed + place,
+            )
+        )
+    other = None
+    if "other" in choices:
+        other = draw(contents.filter(lambda one: one != first.content), label="other content")
+    return LayerCase(
+        spec=configuration.spec,
+        tensors=tuple(tensors),
+        form=configuration.form,
+        arguments=configuration.arguments,
+        training=configuration.training,
+        weights=draw(_SEEDS, label="weights"),
+        dtype=configuration.dtype,
+        policy=configuration.policy,
+        other=other,
+    )
+
+
+def layer_examples(
+    *, configuration: LayerConfiguration, kinds: tuple[str, ...], choices: tuple[str, ...] = ()
+) -> st.SearchStrategy[tuple[LayerCase, ...]]:
+    """What is drawn once in a cell: a case of one configuration for each of `kinds`."""
+    return st.tuples(
+        *(layer_cases(configuration=configuration, kind=kind, choices=choices) for kind in kinds)
+    )
+
+
+def kinds_in_turn(count: int, each: int, rng: random.Random) -> list[tuple[str, ...]]:
+    """For each of `count` configurations `each` kinds of batches, all kinds equally often."""
+    pool: list[str] = []
+    turns = []
+    for _ in range(count):
+        if len(pool) < each:
+            pool += rng.sample(KINDS, len(KINDS))
+        turns.append(tuple(pool[:each]))
+        del pool[:each]
+    return turns
