@@ -351,6 +351,7 @@ class CellRunner:
             mismatch,
             self.runner.implementation.installed.name,
             modes=("eager", self.cell.execution.mode),
+            device=self.cell.execution.device,
             executed=self.explain and deviation is None,
         )
         return {
