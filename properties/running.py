@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
+import itertools
 import time
 import zlib
 from collections.abc import Mapping, Sequence
@@ -30,6 +31,8 @@ from properties.surveying import Distinct, Survey
 from strategies.configurations import covered_pairs
 
 __all__ = ["CellRunner"]
+
+_ATTEMPTS = 6  # to draw a batch outside of what the ledger knows
 
 
 class _NewDeviation(Exception):
@@ -209,12 +212,15 @@ class CellRunner:
         """Draw again, outside what the ledger knows, where that is a matter of the batch."""
         if not any(self.family.of_batch(fact) for one in self.regions for fact in one.facts):
             return None
-        around = stratum.examples.filter(
-            lambda cases: any(self._lies_outside(self._facts(case)) for case in cases)
-        )
-        with contextlib.suppress(hypothesis.errors.Unsatisfiable):  # all of it lies inside
-            return self._drawn(around, f"{stratum.name} {round_} outside")
-        return None
+        attempts = itertools.count()
+
+        def outside(cases: tuple[Any, ...]) -> bool:
+            # Where it may well be that all of it lies inside, that is not looked for for long.
+            return next(attempts) > _ATTEMPTS or any(
+                self._lies_outside(self._facts(case)) for case in cases
+            )
+
+        return self._drawn(stratum.examples.filter(outside), f"{stratum.name} {round_} outside")
 
     def _lies_outside(self, facts: frozenset[str]) -> bool:
         return not any(region.covers(facts) for region in self.regions)
@@ -346,6 +352,7 @@ class CellRunner:
             mismatch,
             self.runner.implementation.installed.name,
             modes=("eager", self.cell.execution.mode),
+            device=self.cell.execution.device,
             executed=self.explain and deviation is None,
         )
         return {

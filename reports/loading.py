@@ -17,6 +17,10 @@ __all__ = ["LeftOut", "Loaded", "Source", "counted", "incompleteness", "load", "
 _SENTENCE = 500
 
 
+FAILED = "keras-mask-tests/failed/1"
+"""The schema of the file that stands where an environment could not be run."""
+
+
 class Source(NamedTuple):
     """A record and the file that it was read from."""
 
@@ -45,7 +49,8 @@ class Loaded(NamedTuple):
 def load(paths: Iterable[str | os.PathLike[str]]) -> Loaded:
     """Read records; a folder stands for the `record.json` in it.
 
-    What cannot be read, and what holds a record that was read before, is left out.
+    Where a folder says in `failed.json` why there is none, that is the reason. What cannot be
+    read, and what holds a record that was read before, is left out.
     """
     sources: list[Source] = []
     left_out: list[LeftOut] = []
@@ -53,7 +58,11 @@ def load(paths: Iterable[str | os.PathLike[str]]) -> Loaded:
     for given in paths:
         path = Path(given)
         if path.is_dir():
+            failed = _failed(path)
             path /= "record.json"
+            if failed and not path.exists():
+                left_out.append(LeftOut(path, clean(failed, _SENTENCE)))
+                continue
         try:
             record = read_record(path)
         except RecordError as error:
@@ -70,6 +79,17 @@ def load(paths: Iterable[str | os.PathLike[str]]) -> Loaded:
             continue
         sources.append(Source(path, record))
     return Loaded(sources, left_out)
+
+
+def _failed(folder: Path) -> str:
+    """What `.ci/versions` left in a folder about an environment that could not run."""
+    try:
+        found = msgspec.json.decode((folder / "failed.json").read_bytes(), type=dict[str, str])
+    except (OSError, ValueError):
+        return ""
+    if found.get("schema") != FAILED:
+        return ""
+    return f"no record of {found.get('environment', folder.name)}: {found.get('sentence', '')}"
 
 
 def incompleteness(record: Record) -> str | None:

@@ -160,3 +160,11 @@ def test_escapes_in_a_record_do_not_reach_the_terminal(
     assert "\x1b" not in line
     assert len(line) < 2_000
     assert "cut, " in line
+
+
+def test_an_environment_that_could_not_run_is_named_with_its_sentence(tmp_path: Path) -> None:
+    """What `.ci/versions` wrote in place of a record says why there is none."""
+    text = '{"schema": "keras-mask-tests/failed/1", "environment": "py311-tf211", "sentence": "no"}'
+    (tmp_path / "failed.json").write_text(text)
+    (left_out,) = load([tmp_path]).left_out
+    assert left_out.reason == "no record of py311-tf211: no"
