@@ -147,6 +147,7 @@ def _simpler_recurrent(case: RecurrentCase) -> Iterator[RecurrentCase]:
                 fewer = (*cell[:place], *cell[place + 1 :])
                 yield replace(case, spec=case.spec.replace(cell=fewer))
         for place, inner in enumerate(cell):
+            assert isinstance(inner, Spec)  # numbers are axes, of other layers
             for simpler in _simpler_cells(inner):
                 cells = (*cell[:place], simpler, *cell[place + 1 :])
                 yield replace(case, spec=case.spec.replace(cell=cells))
@@ -275,7 +276,7 @@ FAMILIES: dict[str, Family] = {
     ),
     "layers": Family(
         "layers",
-        tuple(LAYER_ENTRIES),
+        tuple(name for name, entry in LAYER_ENTRIES.items() if entry.since == "2.12"),
         ("graph",),
         LayerCase,
         layer_strata,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 
@@ -105,19 +105,23 @@ def _simpler_tensors(case: LayerCase) -> Iterator[LayerCase]:
     replace = msgspec.structs.replace
     tensors = case.tensors
 
-    def with_all(change: object) -> LayerCase:
-        return replace(case, tensors=tuple(map(change, tensors)))  # type: ignore[arg-type]
+    def with_all(change: Callable[[Tensor], Tensor]) -> LayerCase:
+        return replace(case, tensors=tuple(map(change, tensors)))
 
-    rows = len(tensors[0].mask)
-    kept = [range(rows)[: rows // 2], range(rows)[rows // 2 :]]
-    kept += [[row for row in range(rows) if row != out] for out in range(rows)]  # type: ignore[misc]
-    if rows > 1:
-        for some in kept:
-            yield with_all(lambda t, some=some: replace(t, mask=tuple(t.mask[r] for r in some)))
-    steps = {len(tensor.mask[0]) for tensor in tensors}
-    if min(steps) > 1:
-        for cut in (slice(None, -1), slice(1, None)):
-            yield with_all(lambda t, cut=cut: replace(t, mask=tuple(row[cut] for row in t.mask)))
+    def of_rows(kept: list[int]) -> Callable[[Tensor], Tensor]:
+        return lambda tensor: replace(tensor, mask=tuple(tensor.mask[row] for row in kept))
+
+    def cut(steps: slice) -> Callable[[Tensor], Tensor]:
+        return lambda tensor: replace(tensor, mask=tuple(row[steps] for row in tensor.mask))
+
+    rows = list(range(len(tensors[0].mask)))
+    if len(rows) > 1:
+        half = len(rows) // 2
+        for kept in (rows[:half], rows[half:], *([r for r in rows if r != out] for out in rows)):
+            yield with_all(of_rows(kept))
+    if min(len(tensor.mask[0]) for tensor in tensors) > 1:
+        yield with_all(cut(slice(None, -1)))
+        yield with_all(cut(slice(1, None)))
     if any(tensor.rest not in ((1,), ()) for tensor in tensors):
         yield with_all(lambda t: replace(t, rest=(1,)))
         yield with_all(lambda t: replace(t, rest=(2,)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Sequence
 from typing import Any
@@ -17,7 +18,7 @@ from strategies.ragged import KINDS, masks, ragged_batches
 
 __all__ = ["LayerConfiguration", "layer_cases", "layer_configurations", "layer_examples"]
 
-_FEWEST = 10  # configurations of a layer without arguments
+_FEWEST, _MOST = 10, 16  # configurations of a layer
 _SEEDS = st.integers(0, 2**16 - 1)
 # Pairs of the inputs' dtype and the layer's dtype policy: equal ones, then casts.
 _DTYPES = (
@@ -62,7 +63,8 @@ def layer_configurations(
         "training": entry.trainings,
         "dtypes": _DTYPES,
     }
-    rows = most or max(_FEWEST, *(len(a) * len(b) for a, b in _two_longest(domains)))
+    longest = sorted(map(len, domains.values()))[-2:]
+    rows = most or min(_MOST, max(_FEWEST, math.prod(longest)))
     found = []
     for chosen in spread([{}] * rows, domains, seed=seed):
         given = {
@@ -94,11 +96,6 @@ def layer_configurations(
 
 
 _FORMS: tuple[TensorMask, ...] = ("travelling", "travelling", "travelling", "absent")
-
-
-def _two_longest(domains: dict[str, Sequence[Any]]) -> list[tuple[Sequence[Any], Sequence[Any]]]:
-    longest = sorted(domains.values(), key=len)
-    return [(longest[-1], longest[-2])]
 
 
 @st.composite
