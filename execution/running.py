@@ -117,7 +117,9 @@ class Runner:
         except Exception as error:  # whatever a documented call raises is a finding
             if type(error).__name__ == "ResourceExhaustedError":
                 raise MemoryError(_said(error)) from error  # the machine's fault, not the layer's
-            results.failures[name] = Failure(name, type(error).__name__, _said(error))
+            # What refuses a reset could be built: it is another step than the build of its name.
+            step_name = f"{name}.reset" if isinstance(step, ResetState) else name
+            results.failures[name] = Failure(step_name, type(error).__name__, _said(error))
 
     def _build(self, step: Build) -> _Built:
         key = (step.spec.key, step.input_shape)

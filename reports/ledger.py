@@ -88,8 +88,9 @@ class Region(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Instead(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What happens instead of what should: checked wherever a deviation is excused.
 
-    `exception` is the class that is raised, `values` what stands at the positions that differ
-    (`nan`, `zeros`), `like` the name of something else that the call then equals.
+    `exception` is the class that is raised (several are joined by "or"), `values` what stands
+    at the positions that differ (`nan`, `zeros`), `like` the name of something else that the
+    call then equals.
     """
 
     exception: str = ""
