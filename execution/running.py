@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -82,7 +83,9 @@ class Runner:
         """Run the steps in order; a step that needs a failed one fails with it."""
         results = Results({}, {})
         scope: dict[str, _Built] = {}
-        with self._tf.device(self._device):
+        # What Keras warns of is no failure; a run of the suite may have made warnings errors.
+        with self._tf.device(self._device), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             for step in steps:
                 self._run(step, scope, results)
         return results

@@ -13,7 +13,7 @@ from catalogue.layers import LAYER_ENTRIES
 from catalogue.traits import batch_traits
 from properties.registry import Property
 from properties.strata import Strata, Stratum, domains_of
-from strategies.layers import kinds_in_turn, layer_configurations, layer_examples
+from strategies.layers import kinds_in_turn, layer_configurations, layer_examples, plain_case
 
 __all__ = ["layer_facts", "layer_strata", "layer_traits", "simpler_layer"]
 
@@ -23,13 +23,16 @@ _BATCHES = 3  # ragged batches for each configuration that is drawn
 def layer_strata(property: Property, layer: str, keras_major: int, mode: str, seed: int) -> Strata:
     """What a cell meets: each configuration with several kinds of batches."""
     found = layer_configurations(LAYER_ENTRIES[layer], seed=seed)
-    found = found[:: property.share]
+    found = [one for one in found if property.applies(plain_case(one))][:: property.share]
     rng = random.Random(f"{property.name} {layer} {seed}")
     turns = kinds_in_turn(len(found), 1 if property.dear else _BATCHES, rng)
     strata = []
     for place, (configuration, kinds) in enumerate(zip(found, turns, strict=True)):
         examples = layer_examples(
-            configuration=configuration, kinds=kinds, choices=property.choices
+            configuration=configuration,
+            kinds=kinds,
+            choices=property.choices,
+            finite="finite" in property.choices,
         )
         strata.append(Stratum(f"{place}: {configuration.spec!r}", examples, configuration.chosen))
     return Strata(tuple(strata), domains_of([one.chosen for one in found]))

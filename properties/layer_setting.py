@@ -145,8 +145,7 @@ class LayerSetting:
         with np.errstate(invalid="ignore"):
             apart = np.abs(rounded.astype(np.float64) - exact)
         rounding = float(np.nanmax(apart)) if np.isfinite(apart).any() else 0.0
-        epsilon = float(np.finfo(self.compute_dtype).eps)
-        return exact, Tolerance(self._terms, epsilon, np.asarray(rounding))
+        return exact, Tolerance(self._terms, self._epsilon, np.asarray(rounding))
 
     def _reference(self, dtype: str) -> np.ndarray | None:
         case = self.case
@@ -164,7 +163,13 @@ class LayerSetting:
     @property
     def tolerance(self) -> Tolerance:
         """How far two healthy runs of the layer may lie apart."""
-        return Tolerance(self._terms, float(np.finfo(self.compute_dtype).eps))
+        return Tolerance(self._terms, self._epsilon)
+
+    @property
+    def _epsilon(self) -> float:
+        # Kernels take constants (slopes, limits, small additions) as float32 whatever the dtype.
+        kernels = np.finfo("float32").eps
+        return float(max(kernels, np.finfo(self.compute_dtype).eps))
 
     @property
     def _terms(self) -> int:

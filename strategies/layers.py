@@ -10,15 +10,23 @@ from typing import Any
 import msgspec
 from hypothesis import strategies as st
 
-from catalogue.cases import CONTENTS
+from catalogue.cases import CONTENTS, Content
 from catalogue.layer_cases import LayerCase, LayerEntry, Tensor, TensorMask
 from catalogue.specs import Spec
 from strategies.configurations import spread
 from strategies.ragged import KINDS, masks, ragged_batches
 
-__all__ = ["LayerConfiguration", "layer_cases", "layer_configurations", "layer_examples"]
+__all__ = [
+    "LayerConfiguration",
+    "kinds_in_turn",
+    "layer_cases",
+    "layer_configurations",
+    "layer_examples",
+    "plain_case",
+]
 
 _FEWEST, _MOST = 10, 16  # configurations of a layer
+_ORDINARY: tuple[Content, ...] = ("zeros", "ones", "tenth", "noise")
 _SEEDS = st.integers(0, 2**16 - 1)
 # Pairs of the inputs' dtype and the layer's dtype policy: equal ones, then casts.
 _DTYPES = (
@@ -105,28 +113,29 @@ def layer_cases(
     configuration: LayerConfiguration,
     kind: str = "mixed",
     choices: tuple[str, ...] = (),
+    finite: bool = False,
 ) -> LayerCase:
     """Cases of one configuration, the first tensor's batch of one of `KINDS`.
 
-    `choices` may name `other`, a second content of masked steps. Shrinks towards small batches
+    `choices` may name `other`, a second content of masked steps; `finite` ones are such that
+    no sum of them overflows. Shrinks towards small batches
     and the seed 0.
     """
-    contents = st.sampled_from(CONTENTS)
+    contents = st.sampled_from(_ORDINARY if finite else CONTENTS)
     features = configuration.rest[-1] if configuration.rest else 1
     first = draw(ragged_batches(kind=kind, features=features, contents=contents))
-    wanted = {
-        "all": [True] * configuration.count,
-        "first": [True] + [False] * (configuration.count - 1),
-        "last": [False] * (configuration.count - 1) + [True],
-        "none": [False] * configuration.count,
-    }[configuration.masked]
-    tensors = []
+    wanted = _masked(configuration.masked, configuration.count)
+    tensors: list[Tensor] = []
     for place in range(configuration.count):
         rows = first.mask
+        if place > 1 and not configuration.same_steps:
+            rows = tensors[1].mask
         if place and not draw(st.booleans(), label="the same mask"):
             steps = first.max_len
-            if not configuration.same_steps:
+            if not configuration.same_steps and place == 1:
                 steps = draw(st.integers(1, 6), label="steps")
+            elif not configuration.same_steps:  # a key has the steps of its value
+                steps = len(tensors[1].mask[0])
             rows = draw(masks(batch=first.batch, max_len=steps))
         tensors.append(
             Tensor(
@@ -154,12 +163,45 @@ def layer_cases(
 
 
 def layer_examples(
-    *, configuration: LayerConfiguration, kinds: tuple[str, ...], choices: tuple[str, ...] = ()
+    *,
+    configuration: LayerConfiguration,
+    kinds: tuple[str, ...],
+    choices: tuple[str, ...] = (),
+    finite: bool = False,
 ) -> st.SearchStrategy[tuple[LayerCase, ...]]:
     """What is drawn once in a cell: a case of one configuration for each of `kinds`."""
     return st.tuples(
-        *(layer_cases(configuration=configuration, kind=kind, choices=choices) for kind in kinds)
+        *(
+            layer_cases(configuration=configuration, kind=kind, choices=choices, finite=finite)
+            for kind in kinds
+        )
     )
+
+
+def plain_case(configuration: LayerConfiguration) -> LayerCase:
+    """A case of a configuration, of a batch of two rows: what can be said before any is drawn."""
+    return LayerCase(
+        spec=configuration.spec,
+        tensors=tuple(
+            Tensor(("11", "10"), configuration.rest, masked)
+            for masked in _masked(configuration.masked, configuration.count)
+        ),
+        form=configuration.form,
+        arguments=configuration.arguments,
+        training=configuration.training,
+        dtype=configuration.dtype,
+        policy=configuration.policy,
+    )
+
+
+def _masked(which: str, count: int) -> list[bool]:
+    """Which of so many tensors have a mask."""
+    return {
+        "all": [True] * count,
+        "first": [True] + [False] * (count - 1),
+        "last": [False] * (count - 1) + [True],
+        "none": [False] * count,
+    }[which]
 
 
 def kinds_in_turn(count: int, each: int, rng: random.Random) -> list[tuple[str, ...]]:
