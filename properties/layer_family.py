@@ -71,6 +71,7 @@ def layer_facts(case: LayerCase, device: str, mode: str) -> frozenset[str]:
         f"layer={case.spec.layer}",
         f"mask={case.form}",
         f"tensors={len(case.tensors)}",
+        f"rank={2 + len(case.tensors[0].rest)}",
         f"training={case.training}",
         f"dtype={case.dtype}",
         f"policy={case.policy}",

@@ -175,7 +175,7 @@ class CellRunner:
                 mismatch
                 for mismatch in self._mismatches(case)
                 if pin.comparison in ("*", mismatch.comparison.name)
-                and mismatch.kind == deviation.kind
+                and mismatch.kind in deviation.kinds
                 and happens_instead(deviation.instead, case, mismatch, self.runner, True)
             ]
             if found:

@@ -132,7 +132,8 @@ class Deviation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One cause for which some versions depart from some properties.
 
     `deviating` and `healthy` are versions that were measured, such as `keras 3.15.1`; what
-    counts as affected is derived from them.
+    counts as affected is derived from them. `also` are further kinds in which the one cause shows:
+    a mask of the wrong shape may be refused at one place and silently broadcast at another.
     """
 
     id: str
@@ -146,6 +147,12 @@ class Deviation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     region: Region = Region()
     healthy: tuple[str, ...] = ()
     instead: Instead | None = None
+    also: tuple[Kind, ...] = ()
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """Every kind in which the cause shows."""
+        return (self.kind, *self.also)
 
     def affects(self, name: str, version: str | Version) -> bool:
         """Whether a version of an implementation counts as affected.
@@ -213,7 +220,7 @@ class Ledger(msgspec.Struct, frozen=True):
         """The entries that know this departure; none where it is new."""
         for one in self.deviations:
             if (
-                one.kind == kind
+                kind in one.kinds
                 and layer in one.layers
                 and any(pattern.matches(property, comparison) for pattern in one.comparisons)
                 and one.region.covers(facts)

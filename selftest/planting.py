@@ -22,11 +22,11 @@ from properties.test_conformance import PROPERTIES
 from reports.ledger import Ledger
 from selftest.defects import DEFECTS, Defect, equivalent
 
-__all__ = ["Ground", "Sight", "first_sight", "new_deviations"]
+__all__ = ["LEDGER", "Ground", "Sight", "first_sight", "new_deviations"]
 
 _STANDARD = Profile("standard", examples=1)
 _EXECUTION = Execution("cpu:0", "graph")
-_LEDGER = Path(__file__).parents[1] / "reports" / "ledger.toml"
+LEDGER = Path(__file__).parents[1] / "reports" / "ledger.toml"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Ground:
         """The installed implementation of this name, with the ledger as far as it speaks of it."""
         implementation = Implementation(installed(name))
         found = implementation.installed
-        ledger = load_checked(_LEDGER).affected(found.name, found.keras)
+        ledger = load_checked(LEDGER).affected(found.name, found.keras)
         return cls(implementation, ledger)
 
     def planted(self, defect: Defect) -> Ground:

@@ -1,0 +1,191 @@
+"""Layers that are given sequences: what is drawn, and that planted defects are seen."""
+
+from __future__ import annotations
+
+import collections
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from catalogue.layer_cases import LayerCase, Tensor
+from catalogue.layers import LAYER_ENTRIES
+from catalogue.specs import Spec
+from execution.implementation import Implementation, installed
+from execution.running import Execution, Runner
+from properties.cells import Cell, Profile, load_checked
+from properties.families import FAMILIES
+from properties.layer_family import layer_traits, simpler_layer
+from properties.running import CellRunner
+from reports.ledger import Ledger
+from selftest.helpers import find_any, minimal
+from selftest.planting import LEDGER
+from strategies.configurations import covered_pairs
+from strategies.layers import (
+    kinds_in_turn,
+    layer_cases,
+    layer_configurations,
+    plain_case,
+)
+from strategies.ragged import KINDS
+
+Overridden = Callable[[Any, Any], type]
+
+
+@pytest.fixture(scope="module")
+def found() -> Implementation:
+    """The Keras that is installed, imported once."""
+    return Implementation(installed())
+
+
+@pytest.fixture(scope="module")
+def ledger(found: Implementation) -> Ledger:
+    """What is known of it."""
+    here = found.installed
+    return load_checked(LEDGER).affected(here.name, here.keras)
+
+
+# -- what is drawn ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("layer", LAYER_ENTRIES)
+def test_configurations_begin_with_the_plainest_and_meet_most_pairs(layer: str) -> None:
+    """All defaults first; then at least six in ten pairs of values in sixteen configurations."""
+    found = layer_configurations(LAYER_ENTRIES[layer])
+    entry = LAYER_ENTRIES[layer]
+    assert found[0].spec == Spec(layer, dict(entry.fixed))
+    domains = {name: [one.chosen[name] for one in found] for name in found[0].chosen}
+    met, total = covered_pairs([one.chosen for one in found], domains)
+    assert met >= 0.6 * total
+
+
+def test_a_case_shrinks_to_one_masked_step() -> None:
+    """The smallest case is one row of one masked step that holds a zero."""
+    plain = layer_configurations(LAYER_ENTRIES["Dense"])[0]
+    case = minimal(layer_cases(configuration=plain))
+    assert case == LayerCase(plain.spec, (Tensor(("0",), plain.rest),))
+
+
+def test_several_tensors_have_equal_and_different_masks() -> None:
+    """Both are drawn, and a key has as many steps as its value."""
+    plain = layer_configurations(LAYER_ENTRIES["Add"])[0]
+    strategy = layer_cases(configuration=plain)
+    for wanted in (True, False):
+        find_any(
+            strategy, lambda case, wanted=wanted: ("masks_differ" in layer_traits(case)) == wanted
+        )
+    three = next(one for one in layer_configurations(LAYER_ENTRIES["Attention"]) if one.count == 3)
+    case = find_any(
+        layer_cases(configuration=three),
+        lambda case: len({len(tensor.mask[0]) for tensor in case.tensors}) == 2,
+    )
+    assert len(case.tensors[1].mask[0]) == len(case.tensors[2].mask[0])
+
+
+def test_all_kinds_of_batches_take_turns() -> None:
+    """Sixteen configurations with three kinds each meet every kind four times."""
+    turns = kinds_in_turn(16, 3, random.Random(0))
+    assert collections.Counter(kind for turn in turns for kind in turn) == dict.fromkeys(KINDS, 4)
+
+
+def test_what_is_simpler_is_a_case_of_the_layer() -> None:
+    """Every step of making a case simpler keeps what is always given."""
+    for layer, entry in LAYER_ENTRIES.items():
+        for configuration in layer_configurations(entry)[:4]:
+            for case in simpler_layer(plain_case(configuration)):
+                assert case.spec.layer == layer
+                assert set(entry.fixed) <= set(case.spec.arguments)
+                assert len({len(tensor.mask) for tensor in case.tensors}) == 1
+
+
+# -- planted defects -------------------------------------------------------------------------
+
+
+def _loses(keras: Any, tf: Any) -> type:
+    class Dense(keras.layers.Dense):  # type: ignore[misc]
+        def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+            return None
+
+        def call(self, inputs: Any, **kwargs: Any) -> Any:
+            return tf.identity(super().call(inputs, **kwargs))
+
+    return Dense
+
+
+def _shifts(keras: Any, tf: Any) -> type:
+    class Activation(keras.layers.Activation):  # type: ignore[misc]
+        def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+            return None if mask is None else tf.roll(mask, 1, axis=1)
+
+        def call(self, inputs: Any) -> Any:
+            return super().call(tf.identity(inputs))
+
+    return Activation
+
+
+def _mixes(keras: Any, tf: Any) -> type:
+    class LayerNormalization(keras.layers.LayerNormalization):  # type: ignore[misc]
+        def call(self, inputs: Any) -> Any:
+            return super().call(inputs) + 1e-5 * tf.reduce_mean(inputs, axis=1, keepdims=True)
+
+    return LayerNormalization
+
+
+def _counts(keras: Any, tf: Any) -> type:
+    class GlobalAveragePooling1D(keras.layers.GlobalAveragePooling1D):  # type: ignore[misc]
+        def call(self, inputs: Any, mask: Any = None) -> Any:
+            return super().call(inputs)
+
+    return GlobalAveragePooling1D
+
+
+def _leaks(keras: Any, tf: Any) -> type:
+    class Dropout(keras.layers.Dropout):  # type: ignore[misc]
+        def call(self, inputs: Any, training: Any = None) -> Any:
+            return super().call(inputs, training=training) + 1e-3 * tf.roll(inputs, 1, axis=1)
+
+    return Dropout
+
+
+DEFECTS: list[tuple[str, str, Overridden]] = [
+    ("Dense", "passage", _loses),
+    ("Activation", "passage", _shifts),
+    ("LayerNormalization", "layer_isolation", _mixes),
+    ("GlobalAveragePooling1D", "layer_truth", _counts),
+    ("Dropout", "layer_truth", _leaks),
+]
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize(("layer", "property", "defect"), DEFECTS, ids=lambda one: str(one)[:24])
+def test_a_planted_defect_is_seen(
+    layer: str, property: str, defect: Overridden, seed: int, found: Implementation, ledger: Ledger
+) -> None:
+    """A mask that is lost or shifted, padding that leaks: new, by the property that names it."""
+    planted = Implementation(found.installed, {layer: defect(found.keras, found.tensorflow)})
+    assert _outcome(planted, layer, property, ledger, seed) == "new"
+
+
+def test_an_equivalent_layer_is_not_seen(found: Implementation, ledger: Ledger) -> None:
+    """A layer that is only another class has nothing new."""
+
+    class Dense(found.keras.layers.Dense):  # type: ignore[misc, name-defined]
+        pass
+
+    planted = Implementation(found.installed, {"Dense": Dense})
+    for property in ("passage", "layer_isolation", "layer_truth", "finite_output"):
+        assert _outcome(planted, "Dense", property, ledger, 0) == "holds"
+
+
+def test_every_layer_of_the_family_has_an_entry() -> None:
+    """The family's layers are those of the catalogue that all supported versions have."""
+    assert set(FAMILIES["layers"].layers) <= set(LAYER_ENTRIES)
+
+
+def _outcome(planted: Implementation, layer: str, property: str, ledger: Ledger, seed: int) -> str:
+    cell = Cell(property, layer, Execution("cpu:0", "graph"))
+    runner = Runner(planted, cell.execution)
+    profile = Profile("standard", examples=1)
+    outcome: str = CellRunner(cell, runner, ledger, profile, seed, explain=False).run()["outcome"]
+    return outcome
