@@ -21,7 +21,7 @@ from execution.implementation import Implementation, installed
 from execution.results import Execution, Results
 from execution.running import Runner
 from execution.script import fails, script
-from properties import broadcasting, recurrent, recurrent_forms  # noqa: F401 (they declare)
+from properties import test_conformance  # noqa: F401 (declares the properties)
 from properties.comparisons import Agrees, Comparison, Mismatch, Plan, mismatches
 from properties.explaining import ending
 from properties.registry import PROPERTIES, Property
