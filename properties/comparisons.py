@@ -227,7 +227,7 @@ def _described(
         with np.errstate(invalid="ignore", over="ignore"):
             apart = np.abs(left.astype(float) - right.astype(float))[where]
         difference = float("nan") if np.isnan(apart).any() else float(apart.max())
-    position = tuple(int(axis[0]) for axis in np.nonzero(where))
+    position = tuple(int(axis[0]) for axis in np.nonzero(where)) if where.ndim else ()
     at = f" at {list(position)}" if position else ""
     message = (
         f"{_text(left[position])} against {_text(right[position])}{at}; "

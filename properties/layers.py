@@ -10,7 +10,7 @@ from catalogue.cases import FINITE_CONTENTS
 from catalogue.expressions import Output, expression, literal
 from catalogue.layer_cases import LayerCase
 from catalogue.layers import LAYER_ENTRIES
-from properties.comparisons import Agrees, Comparison, Plan
+from properties.comparisons import Agrees, Comparison, Level, Plan
 from properties.layer_setting import LayerSetting
 from properties.registry import declare
 
@@ -36,7 +36,7 @@ def passage(case: LayerCase) -> Plan:
     """The mask on the output is the one that the layer's contract gives, of dtype bool."""
     setting = LayerSetting(case)
     setting.call("y")
-    level = "should" if "merging" in setting.entry.page else "must"
+    level: Level = "should" if "merging" in setting.entry.page else "must"
     mask = Agrees("mask", Output("y.mask"), literal(setting.passed, "expected"), None, level)
     return Plan(tuple(setting.steps), (mask,))
 
@@ -54,8 +54,8 @@ def layer_isolation(case: LayerCase) -> Plan:
     setting.call("y")
     setting.call("z", content=case.other)
     contents = {case.other, *(tensor.content for tensor in case.tensors if tensor.masked)}
-    level = "must" if contents <= set(FINITE_CONTENTS) else "should"
-    agree = Agrees("output", setting.at_valid("z"), setting.at_valid("y"), None, level)  # type: ignore[arg-type]
+    level: Level = "must" if contents <= set(FINITE_CONTENTS) else "should"
+    agree = Agrees("output", setting.at_valid("z"), setting.at_valid("y"), None, level)
     return Plan(tuple(setting.steps), (agree,))
 
 
