@@ -51,18 +51,17 @@ def _agrees_unmasked(setting: Setting, inputs: Expression, content: Content) -> 
 def zeros_at_mirrored_steps(case: RecurrentCase) -> Plan:
     """The output is zero at the masked steps of the order that was not processed."""
     setting = Setting(case)
-    setting.call("y")
-    masked = expression("~mask", "masked", mask=setting.mask)
-    at = expression("y[masked]", y=setting.output("y"), masked=masked)
-    zeros = expression("np.zeros_like(a)", a=at)
-    return Plan(setting.plan_steps(), (Agrees("output", at, zeros),))
+    return _zero_at(setting, expression("~mask", "masked", mask=setting.mask))
 
 
 def zero_last_output(case: RecurrentCase) -> Plan:
     """The last output is zero in the rows whose last step is masked."""
     setting = Setting(case)
+    return _zero_at(setting, expression("~mask[:, -1]", "masked", mask=setting.processed))
+
+
+def _zero_at(setting: Setting, masked: Expression) -> Plan:
     setting.call("y")
-    masked = expression("~mask[:, -1]", "masked", mask=setting.processed)
     at = expression("y[masked]", y=setting.output("y"), masked=masked)
     zeros = expression("np.zeros_like(a)", a=at)
     return Plan(setting.plan_steps(), (Agrees("output", at, zeros),))
