@@ -96,11 +96,19 @@ def test_two_empty_sides_agree() -> None:
 
 
 @pytest.mark.parametrize("left", ["bool", "int32", "uint8", "float16", "float32", "float64"])
-@pytest.mark.parametrize("right", ["bool", "int32", "float16", "float64"])
+@pytest.mark.parametrize("right", ["int32", "float16", "float64"])
 def test_values_are_compared_across_dtypes(left: str, right: str) -> None:
     """Dtypes are compared where a property says so, values everywhere."""
     assert compared(np.array([0, 1], left), np.array([0, 1], right)) is None
     assert compared(np.array([0, 1], left), np.array([1, 1], right)) is not None
+
+
+def test_a_mask_that_is_not_bool_has_a_wrong_dtype() -> None:
+    """Ones and zeros are no mask where one of yes and no is expected."""
+    assert compared(np.array([True, False]), np.array([True, False])) is None
+    found = compared(np.array([1.0, 0.0]), np.array([True, False]))
+    assert found is not None
+    assert (found.kind, found.message) == ("wrong dtype", "dtype float64 against bool")
 
 
 def test_shapes_with_unknown_sizes_are_plain_values() -> None:
@@ -112,12 +120,13 @@ def test_shapes_with_unknown_sizes_are_plain_values() -> None:
 
 
 def test_an_absent_mask_equals_an_absent_mask_only() -> None:
-    """None against an array is a lost mask, on either side."""
+    """None where a mask is expected is a lost one, and a mask where there is none a wrong one."""
     assert compared(None, None) is None
-    for sides in ((None, np.array([True])), (np.array([True]), None)):
+    mask = np.array([True])
+    for sides, kind in (((None, mask), "lost mask"), ((mask, None), "wrong mask")):
         found = compared(*sides)
         assert found is not None
-        assert found.kind == "lost mask"
+        assert found.kind == kind
 
 
 def test_masks_that_differ_are_wrong_masks() -> None:
