@@ -1,0 +1,90 @@
+"""What the ledger's pinned cases do on the installed version: `python -m selftest.measuring`.
+
+An entry is measured to deviate on a version where all its pinned cases do, and not to where none
+does; `--enter` writes the version into the ledger accordingly, and leaves alone what is mixed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+import msgspec
+
+from execution.implementation import Implementation, Installed, installed
+from execution.running import Execution, Runner
+from properties.alternatives import happens_instead
+from properties.cells import load_checked
+from properties.comparisons import mismatches
+from properties.test_conformance import FAMILIES, PROPERTIES
+from reports.ledger import Deviation, Pin
+from selftest.planting import LEDGER
+
+__all__ = ["entered", "measured"]
+
+
+def measured(implementation: Implementation) -> dict[str, list[bool]]:
+    """For each entry of the ledger, whatever its versions, which of its pinned cases deviate."""
+    runners = {
+        mode: Runner(implementation, Execution("cpu:0", mode)) for mode in ("eager", "graph")
+    }
+    found: dict[str, list[bool]] = {}
+    for entry in load_checked(LEDGER):
+        if entry.kind in ("crash", "hang"):
+            continue  # these are replayed in processes of their own
+        found[entry.id] = [_deviates(entry, pin, runners[pin.mode]) for pin in entry.pins]
+        for runner in runners.values():
+            runner.forget()
+    return found
+
+
+def _deviates(entry: Deviation, pin: Pin, runner: Runner) -> bool:
+    property = PROPERTIES[pin.property]
+    case = msgspec.convert(pin.case, FAMILIES[property.family].case_type)
+    plan = property.function(case)
+    return any(
+        pin.comparison in ("*", one.comparison.name)
+        and one.kind in entry.kinds
+        and happens_instead(entry.instead, case, one, runner, True)
+        for one in mismatches(plan, runner.run(plan.steps))
+    )
+
+
+def entered(text: str, version: str, found: dict[str, list[bool]]) -> str:
+    """The text of a ledger with a version among those measured to deviate, or not to."""
+    blocks = re.split(r"(?=^\[\[deviation\]\]$)", text, flags=re.MULTILINE)
+    return "".join(_entered(block, version, found) for block in blocks)
+
+
+def _entered(block: str, version: str, found: dict[str, list[bool]]) -> str:
+    name = re.search(r'^id = "(.*)"$', block, re.MULTILINE)
+    pins = found.get(name[1] if name else "", [])
+    if not pins or f'"{version}"' in block or any(pins) != all(pins):
+        return block
+    field = "deviating" if all(pins) else "healthy"
+    if re.search(rf"^{field} = \[", block, re.MULTILINE):
+        return re.sub(rf"^({field} = \[.*)\]$", rf'\1, "{version}"]', block, flags=re.MULTILINE)
+    return re.sub(r"^(deviating = .*)$", rf'\1\nhealthy = ["{version}"]', block, flags=re.MULTILINE)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Print a line for each entry; its exit status is 0."""
+    parser = argparse.ArgumentParser(prog="python -m selftest.measuring", description=__doc__)
+    parser.add_argument("--implementation", default="keras", metavar="NAME")
+    parser.add_argument("--enter", action="store_true", help="write the version into the ledger")
+    options = parser.parse_args(arguments)
+    here: Installed = installed(options.implementation)
+    found = measured(Implementation(here))
+    for name, pins in found.items():
+        verdict = "deviates" if all(pins) else "mixed" if any(pins) else "healthy"
+        print(f"{here}: {name}: {verdict}, {sum(pins)} of {len(pins)} pinned cases deviate")
+    if options.enter:
+        path = Path(LEDGER)
+        path.write_text(entered(path.read_text(), f"{here.name} {here.keras}", found))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
