@@ -10,6 +10,16 @@ __all__ = ["OF_BATCH", "TRAITS", "batch_traits", "facts", "traits"]
 
 _TALL, _LONG = 16, 16
 
+# What the configuration of a case decides; all else depends on the batch that is drawn.
+_OF_CONFIGURATION = (
+    "explicit_mask",
+    "made_mask",
+    "travelling_mask",
+    "no_mask",
+    "initial_state",
+    "cast",
+)
+
 # The whole vocabulary, in the order in which reports show it.
 TRAITS = (
     "all_valid",
@@ -38,22 +48,10 @@ TRAITS = (
     "largest_padding",
     "infinite_padding",
     "nan_padding",
-    "explicit_mask",
-    "made_mask",
-    "travelling_mask",
-    "no_mask",
-    "initial_state",
-    "cast",
+    *_OF_CONFIGURATION,
 )
 
-OF_BATCH = frozenset(TRAITS) - {
-    "explicit_mask",
-    "made_mask",
-    "travelling_mask",
-    "no_mask",
-    "initial_state",
-    "cast",
-}
+OF_BATCH = frozenset(TRAITS) - set(_OF_CONFIGURATION)
 """Those that depend on the batch that is drawn; the others are the configuration's."""
 
 

@@ -32,14 +32,13 @@ def layer_strata(property: Property, layer: str, keras_major: int, mode: str, se
             configuration=configuration,
             kinds=kinds,
             choices=property.choices,
-            finite="finite" in property.choices,
         )
         strata.append(Stratum(f"{place}: {configuration.spec!r}", examples, configuration.chosen))
     return Strata(tuple(strata), domains_of([one.chosen for one in found]))
 
 
 def layer_traits(case: LayerCase) -> frozenset[str]:
-    """The traits of a case: those of its first masked tensor, and what tensors have in common."""
+    """The traits of a case: those of its masked tensors, and what tensors have in common."""
     masked = [tensor for tensor in case.tensors if tensor.masked]
     found: set[str] = set()
     for tensor in masked:

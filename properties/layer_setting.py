@@ -87,7 +87,7 @@ class LayerSetting:
     @functools.cached_property
     def weight_shapes(self) -> list[tuple[int, ...]]:
         """The shapes of the layer's trainable weights."""
-        return self.entry.weights(self.case.spec, [tensor.shape for tensor in self.case.tensors])
+        return self.entry.weights(self.case.spec, self.entry.shapes(self.case))
 
     def call(self, name: str, *, content: Content | None = None, mode: str | None = None) -> Call:
         """A call by the case's form, with this content (or the case's own) at masked steps."""

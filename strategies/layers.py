@@ -26,6 +26,7 @@ __all__ = [
 ]
 
 _FEWEST, _MOST = 10, 16  # configurations of a layer
+_FORMS: tuple[TensorMask, ...] = ("travelling", "travelling", "travelling", "absent")
 _ORDINARY: tuple[Content, ...] = ("zeros", "ones", "tenth", "noise")
 _SEEDS = st.integers(0, 2**16 - 1)
 # Pairs of the inputs' dtype and the layer's dtype policy: equal ones, then casts.
@@ -103,9 +104,6 @@ def layer_configurations(
     return found
 
 
-_FORMS: tuple[TensorMask, ...] = ("travelling", "travelling", "travelling", "absent")
-
-
 @st.composite
 def layer_cases(
     draw: st.DrawFn,
@@ -113,29 +111,25 @@ def layer_cases(
     configuration: LayerConfiguration,
     kind: str = "mixed",
     choices: tuple[str, ...] = (),
-    finite: bool = False,
 ) -> LayerCase:
     """Cases of one configuration, the first tensor's batch of one of `KINDS`.
 
-    `choices` may name `other`, a second content of masked steps; `finite` ones are such that
-    no sum of them overflows. Shrinks towards small batches
-    and the seed 0.
+    `choices` may name `other`, a second content of masked steps, and `finite`: contents such
+    that no sum of them overflows. Shrinks towards small batches and the seed 0.
     """
-    contents = st.sampled_from(_ORDINARY if finite else CONTENTS)
+    contents = st.sampled_from(_ORDINARY if "finite" in choices else CONTENTS)
     features = configuration.rest[-1] if configuration.rest else 1
     first = draw(ragged_batches(kind=kind, features=features, contents=contents))
     wanted = _masked(configuration.masked, configuration.count)
     tensors: list[Tensor] = []
     for place in range(configuration.count):
-        rows = first.mask
-        if place > 1 and not configuration.same_steps:
-            rows = tensors[1].mask
+        # Without a shared number of steps a key has those of its value.
+        model = tensors[1].mask if place > 1 and not configuration.same_steps else first.mask
+        rows = model
         if place and not draw(st.booleans(), label="the same mask"):
-            steps = first.max_len
-            if not configuration.same_steps and place == 1:
+            steps = len(model[0])
+            if place == 1 and not configuration.same_steps:
                 steps = draw(st.integers(1, 6), label="steps")
-            elif not configuration.same_steps:  # a key has the steps of its value
-                steps = len(tensors[1].mask[0])
             rows = draw(masks(batch=first.batch, max_len=steps))
         tensors.append(
             Tensor(
@@ -167,14 +161,10 @@ def layer_examples(
     configuration: LayerConfiguration,
     kinds: tuple[str, ...],
     choices: tuple[str, ...] = (),
-    finite: bool = False,
 ) -> st.SearchStrategy[tuple[LayerCase, ...]]:
     """What is drawn once in a cell: a case of one configuration for each of `kinds`."""
     return st.tuples(
-        *(
-            layer_cases(configuration=configuration, kind=kind, choices=choices, finite=finite)
-            for kind in kinds
-        )
+        *(layer_cases(configuration=configuration, kind=kind, choices=choices) for kind in kinds)
     )
 
 
