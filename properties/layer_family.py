@@ -49,6 +49,7 @@ def layer_traits(case: LayerCase) -> frozenset[str]:
         "travelling_mask": case.form == "travelling" and bool(masked),
         "explicit_mask": case.form == "explicit" and bool(masked),
         "unmasked_tensor": 0 < len(masked) < len(case.tensors),
+        "key_and_value_masks_differ": _key_differs(case),
         "masks_differ": len({tensor.mask for tensor in masked}) > 1,
         "cast": case.policy.removeprefix("mixed_") != case.dtype,
         "nested_features": any(len(tensor.rest) > 1 for tensor in case.tensors),
@@ -57,6 +58,14 @@ def layer_traits(case: LayerCase) -> frozenset[str]:
         "largest_padding": case.other == "largest",
     }
     return frozenset(found | {name for name, holds in named.items() if holds})
+
+
+def _key_differs(case: LayerCase) -> bool:
+    """Whether a key, where there is one, has another mask than its value."""
+    if len(case.tensors) != 3 or LAYER_ENTRIES[case.spec.layer].sequences.same_steps:
+        return False
+    value, key = (tensor.mask if tensor.masked else None for tensor in case.tensors[1:])
+    return case.form != "absent" and value != key
 
 
 def layer_facts(case: LayerCase, device: str, mode: str) -> frozenset[str]:

@@ -83,6 +83,19 @@ def test_several_tensors_have_equal_and_different_masks() -> None:
     assert len(case.tensors[1].mask[0]) == len(case.tensors[2].mask[0])
 
 
+def test_a_key_with_another_mask_than_its_value_is_told_apart() -> None:
+    """The query's mask does not matter there, nor do two tensors that have no key."""
+    query, value, key = Tensor(("10",)), Tensor(("11",)), Tensor(("11",))
+    other = Tensor(("10",))
+    for tensors, differ in (
+        ((query, value, key), False),
+        ((query, value, other), True),
+        ((query, value), False),
+    ):
+        case = LayerCase(Spec("Attention"), tensors)
+        assert ("key_and_value_masks_differ" in layer_traits(case)) == differ
+
+
 def test_all_kinds_of_batches_take_turns() -> None:
     """Sixteen configurations with three kinds each meet every kind four times."""
     turns = kinds_in_turn(16, 3, random.Random(0))
