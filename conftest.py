@@ -124,7 +124,7 @@ def pytest_configure(config: pytest.Config) -> None:
             is_cell=lambda node: node.startswith(CELL),
             entry_of=run.blank_entry,
             death_of=run.death_entry,
-            expected=expected_pairs() if whole else (),
+            expected=expected_pairs(run.found.keras) if whole else (),
         )
         config.pluginmanager.register(recorder, "keras-mask-tests-recorder")
         if run.time_limit:

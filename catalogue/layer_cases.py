@@ -9,12 +9,12 @@ from typing import Literal
 import msgspec
 import numpy as np
 
-from catalogue.cases import Content
+from catalogue.cases import Content, MaskDtype
 from catalogue.specs import Argument, Spec
 
 __all__ = ["Given", "LayerCase", "LayerEntry", "Sequences", "Tensor", "TensorMask"]
 
-TensorMask = Literal["travelling", "explicit", "absent"]
+TensorMask = Literal["travelling", "explicit", "absent", "made"]
 Shapes = list[tuple[int, ...]]
 
 
@@ -29,7 +29,9 @@ class Tensor(
 
     `mask` holds one string a row, as in a ragged batch. `masked` says whether the mask is given
     to the layer at all: a tensor without one is valid everywhere. `content` is what masked steps
-    hold (where it has a mask), `seed` what values are drawn from.
+    hold (where it has a mask), `seed` what values are drawn from. With a `fold` sequences are
+    nested: each row is cut into outer steps of so many inner ones, and the tensor has the shape
+    `(batch, outer, fold, *rest)`, its mask `(batch, outer, fold)`.
     """
 
     mask: tuple[str, ...]
@@ -37,17 +39,24 @@ class Tensor(
     masked: bool = True
     content: Content = "zeros"
     seed: int = 0
+    fold: int = 0
 
     @property
     def valid(self) -> np.ndarray:
-        """The mask of shape (batch, step); all True where the tensor has none."""
+        """The mask, of shape (batch, step); all True where the tensor has none."""
         rows = np.array([[step == "1" for step in row] for row in self.mask], bool)
-        return rows if self.masked else np.ones_like(rows)
+        return (rows if self.masked else np.ones_like(rows)).reshape(self.steps)
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """The shape of the mask: (batch, step), or (batch, outer, inner)."""
+        batch, length = len(self.mask), len(self.mask[0])
+        return (batch, length // self.fold, self.fold) if self.fold else (batch, length)
 
     @property
     def shape(self) -> tuple[int, ...]:
         """The tensor's shape."""
-        return (len(self.mask), len(self.mask[0]), *self.rest)
+        return (*self.steps, *self.rest)
 
 
 class LayerCase(
@@ -59,10 +68,15 @@ class LayerCase(
 ):
     """A layer and one call of it.
 
-    Several tensors are given as a list. `form` says how masks reach the layer: they travel with
-    the tensors, or are given by `mask=` (a list where there are several tensors; None stands for
-    a tensor without one). `arguments` are further keyword arguments of the call, `training` is
-    passed on where it is not None. `other` is a second content of masked steps.
+    Several tensors are given as a list, or one by one where the layer's entry names them, then
+    with `keywords` by these names. `form` says how masks reach the layer: they travel with
+    the tensors, or are given (by `mask=`, a list where there are several tensors; None stands for
+    a tensor without one), as arrays of `mask_dtype`; `made` is for layers that make them.
+    `arguments` are further keyword arguments of the call, `training` is passed on where it is not
+    None. `element` is the seed of a mask of single elements, for each step of the first tensor
+    the steps of the second. `other` is a second content of masked steps. With `static` rows and
+    steps are known when the layer is built and traced. `entry` is the layer's name in the
+    catalogue where it is not that of its class.
     """
 
     spec: Spec
@@ -74,6 +88,16 @@ class LayerCase(
     dtype: str = "float32"
     policy: str = "float32"
     other: Content | None = None
+    mask_dtype: MaskDtype = "bool"
+    keywords: bool = False
+    element: int | None = None
+    static: bool = False
+    entry: str = ""
+
+    @property
+    def name(self) -> str:
+        """The layer's name in the catalogue."""
+        return self.entry or self.spec.layer
 
     @property
     def masks(self) -> list[np.ndarray | None]:
@@ -81,6 +105,16 @@ class LayerCase(
         if self.form == "absent":
             return [None] * len(self.tensors)
         return [tensor.valid if tensor.masked else None for tensor in self.tensors]
+
+    @property
+    def elements(self) -> np.ndarray | None:
+        """The mask of single elements, where there is one."""
+        if self.element is None:
+            return None
+        first, second = self.tensors[0], self.tensors[1]
+        shape = (*first.steps, second.steps[1])
+        mask: np.ndarray = np.random.default_rng(self.element).random(shape) < 0.7
+        return mask
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,52 +126,83 @@ class Given:
     masks: list[np.ndarray | None]
     weights: list[np.ndarray]
 
+    @property
+    def element(self) -> np.ndarray | None:
+        """The mask of single elements, of shape (batch, step of the first, step of the second)."""
+        return self.case.elements
+
 
 @dataclasses.dataclass(frozen=True)
 class Sequences:
     """How the tensors of a call may look: how many, what stands behind (batch, step).
 
     With `same_steps` all of them have one number of steps; without, the first has its own.
-    `same_rest` as well: equal last sizes.
+    `folds` are the numbers of inner steps of nested sequences, 0 for plain ones.
     """
 
     counts: tuple[int, ...] = (1,)
     rests: tuple[tuple[int, ...], ...] = ((2,), (1,), (3,), (2, 3))
     same_steps: bool = True
+    folds: tuple[int, ...] = (0,)
 
 
 @dataclasses.dataclass(frozen=True)
 class LayerEntry:
     """A public layer: what Keras documents of it, and what it does with masks.
 
-    `fixed` arguments are always given, `domains` maps further constructor arguments to their
-    values, the documented default first; `call_domains` the same for keyword arguments of the
-    call. `explicit` says whether the call has a `mask` argument. `trainings` are the values of
-    `training` that are passed (None: not passed).
+    `of` is the class where it is not the name: layers that hold others stand in the catalogue
+    once for each kind of layer inside. `fixed` arguments are always given, `domains` maps further
+    constructor arguments to their values, the documented default first; `call_domains` the same
+    for keyword arguments of the call. `parameters` names the tensors of a layer that is given
+    them one by one, and not as a list. `explicit` says whether masks can be given: by `mask`, or,
+    with `parameters`, by `<parameter>_mask`; in one of `mask_dtypes`. `element` names the argument
+    that takes a mask of single elements. `trainings` are the values of `training` that are passed
+    (None: not passed).
 
     `passage` gives the mask that the output carries, of a shape that is a prefix of the output's,
-    or None where it carries none. `isolates` says whether outputs at valid steps (all of them,
-    where no mask comes out) do not depend on what masked steps hold. `reference` gives the
-    output in NumPy, or is None where chance decides (dropout in training). `weights` gives the
-    shapes of trainable weights for the shapes of the inputs, in Keras' order. `applies` leaves
-    out what cannot be built. `since` is the first version of Keras that has the layer.
+    or None where it carries none. Where it carries none and masks are not used up on the way
+    either, it `stops` them, and the user has to be told. `isolates` says whether outputs at valid
+    steps (all of them, where no mask comes out) do not depend on what masked steps hold.
+    `outputs` counts the tensors that a call hands back; `positions` gives, for each of them, what
+    is valid of it, as an array that broadcasts to it, or None where all is; by default the first
+    is valid where its mask says, the others everywhere. `reference` gives the output (a list,
+    where there are several) in NumPy, or is None where chance decides (dropout in training).
+    `weights` gives the shapes of trainable weights for the shapes of the inputs, in Keras' order.
+    `source` gives the NumPy expressions of a tensor's values and of its padding, where they are
+    not free. `applies` leaves out what cannot be built. `since` is the first version of Keras that
+    has the layer, `until` the first that has it no more.
     """
 
     name: str
     page: str
     passage: Callable[[LayerCase], np.ndarray | None]
-    reference: Callable[[Given], np.ndarray | None] | None
+    reference: Callable[[Given], np.ndarray | list[np.ndarray] | None] | None
     isolates: bool = True
+    stops: bool = False
+    of: str = ""
     fixed: Mapping[str, Argument] = dataclasses.field(default_factory=dict)
     domains: Mapping[str, tuple[Argument, ...]] = dataclasses.field(default_factory=dict)
     call_domains: Mapping[str, tuple[bool, ...]] = dataclasses.field(default_factory=dict)
     sequences: Sequences = Sequences()
+    parameters: tuple[str, ...] = ()
     explicit: bool = False
+    made: bool = False
+    mask_dtypes: tuple[MaskDtype, ...] = ("bool",)
+    element: str = ""
     trainings: tuple[bool | None, ...] = (None,)
+    outputs: Callable[[LayerCase], int] = lambda case: 1
+    positions: Callable[[LayerCase], list[np.ndarray | None]] | None = None
     weights: Callable[[Spec, Shapes], list[tuple[int, ...]]] = lambda spec, shapes: []
+    source: Callable[[LayerCase, int, Content], tuple[str, str]] | None = None
     applies: Callable[[Spec, Shapes], bool] = lambda spec, shapes: True
-    since: str = "2.12"
+    since: str = ""
+    until: str = ""
     random: Callable[[LayerCase], bool] = lambda case: False
+
+    @property
+    def layer(self) -> str:
+        """The name of the class in `keras.layers`."""
+        return self.of or self.name
 
     def shapes(self, case: LayerCase) -> list[tuple[int, ...]]:
         """The shapes of a case's tensors."""

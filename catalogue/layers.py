@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from catalogue import layers_merging, layers_mixing, layers_pointwise
-from catalogue.layer_cases import LayerEntry
+from catalogue.layer_cases import LayerCase, LayerEntry
 
-__all__ = ["LAYER_ENTRIES"]
+__all__ = ["LAYER_ENTRIES", "entry_of"]
 
 LAYER_ENTRIES: dict[str, LayerEntry] = {
     entry.name: entry
     for entry in (*layers_pointwise.ENTRIES, *layers_mixing.ENTRIES, *layers_merging.ENTRIES)
 }
+
+
+def entry_of(case: LayerCase) -> LayerEntry:
+    """The entry of a case's layer."""
+    return LAYER_ENTRIES[case.name]

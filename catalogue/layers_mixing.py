@@ -51,14 +51,14 @@ ENTRIES = (
         kept,
         layer_reference.unit_normalized,
     ),
-    # Says nothing of masks. By rule 3 the mask goes out or the user is told; each step is
-    # computed from itself, so nothing stands in the way of the first.
+    # Says nothing of masks: by rule 3 the mask goes out, or the user is told that it does not.
     LayerEntry(
         "RMSNormalization",
         "layers/normalization_layers/rms_normalization",
         kept,
         layer_reference.rms_normalized,
         domains={"epsilon": (1e-6, 1e-2)},
+        stops=True,
         weights=lambda spec, shapes: [(shapes[0][-1],)],
         since="3.9",
     ),
@@ -101,6 +101,7 @@ ENTRIES = (
         dropped,
         layer_reference.maximum_over_steps,
         isolates=False,
+        stops=True,
         domains={"keepdims": (False, True)},
         sequences=Sequences(rests=_FLAT),
     ),

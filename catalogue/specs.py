@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any, Union
 
 import msgspec
+
+from catalogue.custom_layers import CUSTOM_LAYERS
 
 __all__ = ["Argument", "Spec"]
 
@@ -65,7 +68,16 @@ class Spec(
     def source(self, module: str = "keras.layers") -> str:
         """The Keras expression that constructs the layer."""
         parts = [f"{name}={_source(value, module)}" for name, value in self.arguments.items()]
-        return f"{module}.{self.layer}({', '.join(parts)})"
+        name = self.layer if self.layer in CUSTOM_LAYERS else f"{module}.{self.layer}"
+        return f"{name}({', '.join(parts)})"
+
+    def layers(self) -> Iterator[str]:
+        """The classes of the layer and of those inside it, outermost first."""
+        yield self.layer
+        for value in self.arguments.values():
+            for inner in value if isinstance(value, tuple) else (value,):
+                if isinstance(inner, Spec):
+                    yield from inner.layers()
 
 
 def _key(value: Argument) -> Any:

@@ -43,22 +43,25 @@ class Build:
     """Build `spec` for inputs of `input_shape` and give it the weights drawn from a seed.
 
     In `input_shape`, `None` stands for a size that is not known beforehand; a layer that is
-    given a list of tensors has a tuple of shapes. `weights` is
-    the seed; a layer without weights needs none. A stateful layer starts with states of zero.
+    given several tensors has a tuple of shapes. `weights` is the seed; a layer without weights
+    needs none. A stateful layer starts with states of zero. What is `called` is built by a call
+    on tensors of zeros, one by one, with a single row and step where sizes are not known.
     """
 
     name: str
     spec: Spec
     input_shape: InputShape
     weights: int | None = None
+    called: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
 class Call:
     """Call the layer that `layer` names; hands back its `outputs` tensors, in their order.
 
-    Their masks come back too, under the name `<name>.mask`. `mode` overrides the mode
-    of the execution (an agreement property runs one call in both).
+    Their masks come back too, under the name `<name>.mask`, and under `<name>.told` the warnings
+    that speak of masks. `mode` overrides the mode of the execution (an agreement property runs
+    one call in both).
     """
 
     name: str

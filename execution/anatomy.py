@@ -29,6 +29,7 @@ __all__ = [
     "outputs_of",
     "pattern_of",
     "roles_of",
+    "shapes_to_call",
     "structure_of",
     "value_of",
 ]
@@ -114,14 +115,24 @@ def pattern_of(value: np.ndarray, timed: bool, build: Build) -> tuple[int | None
     """The shape that a trace is made for: unknown where the layer was built for unknown sizes."""
     shape: list[int | None] = list(value.shape)
     sizes = build.input_shape
-    if isinstance(sizes[0], tuple):  # a list of tensors, all of unknown rows and steps
-        return (*[None] * min(2, value.ndim), *value.shape[2:])
+    if isinstance(sizes[0], tuple):  # several tensors, all of known or unknown rows and steps
+        if sizes[0][0] is not None:
+            return tuple(value.shape)
+        # What stands behind the steps is known of tensors; masks have nothing there.
+        timed_axes = sum(size is None for size in sizes[0])
+        return (*[None] * min(timed_axes, value.ndim), *value.shape[timed_axes:])
     # A state has rows and no steps; the inputs of a `time_major` layer have steps before rows.
-    axes = (0, 1) if timed else (1,) if build.spec.get("time_major") else (0,)
+    axes = tuple(range(len(sizes))) if timed else (1,) if build.spec.get("time_major") else (0,)
     for axis, of_inputs in zip(range(len(shape)), axes, strict=False):
         if sizes[of_inputs] is None:
             shape[axis] = None
     return tuple(shape)
+
+
+def shapes_to_call(build: Build) -> list[list[int]]:
+    """The shapes of the tensors of zeros that a layer is built by a call on."""
+    shapes = build.input_shape if isinstance(build.input_shape[0], tuple) else (build.input_shape,)
+    return [[1 if size is None else size for size in shape] for shape in shapes]
 
 
 def structure_of(step: Call) -> Any:

@@ -12,6 +12,7 @@ from typing import Any
 
 from packaging.version import Version
 
+from catalogue.custom_layers import CUSTOM_LAYERS
 from execution import environment
 
 __all__ = ["OLDEST_TENSORFLOW", "Implementation", "ImplementationMissing", "Installed", "installed"]
@@ -85,6 +86,7 @@ class Implementation:
     def __init__(self, found: Installed, overrides: Mapping[str, Any] | None = None) -> None:
         self.installed = found
         self.overrides = dict(overrides or {})
+        self._made: dict[str, Any] = {}
         environment.prepare()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what third parties deprecate is not our finding
@@ -104,8 +106,8 @@ class Implementation:
         """The class that `keras.layers` (or an override) has under this name."""
         if name in self.overrides:
             return self.overrides[name]
-        if name == "Travelling":
-            return self._travelling()
+        if name in CUSTOM_LAYERS:
+            return self._custom(name)
         return getattr(self.keras.layers, name)
 
     def multiply(self, left: Any, right: Any) -> Any:
@@ -113,19 +115,10 @@ class Implementation:
         override = self.overrides.get("multiply")
         return override(left, right) if override else left * right
 
-    def _travelling(self) -> Any:
-        # The custom layer of Keras' guide on masking, reduced: it says itself what its mask is.
-        if not hasattr(self, "_travelling_class"):
-            self._travelling_class = _travelling_class(self.keras, self.tensorflow)
-        return self._travelling_class
-
-
-def _travelling_class(keras: Any, tensorflow: Any) -> Any:
-    class Travelling(keras.layers.Layer):  # type: ignore[misc]
-        def call(self, inputs: Any) -> Any:
-            return tensorflow.identity(inputs[0])
-
-        def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-            return inputs[1]
-
-    return Travelling
+    def _custom(self, name: str) -> Any:
+        """A layer that is not Keras' own, made once: other classes would be other layers."""
+        if name not in self._made:
+            names = {"keras": self.keras, "tf": self.tensorflow, "__name__": "custom_layers"}
+            exec(CUSTOM_LAYERS[name], names)  # our own text only
+            self._made[name] = names[name]
+        return self._made[name]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from catalogue import weights as drawn_weights
+from catalogue.custom_layers import CUSTOM_LAYERS
 from catalogue.expressions import Expression, Output
 from catalogue.specs import Spec
 from catalogue.steps import (
@@ -31,6 +32,7 @@ from execution.anatomy import (
     outputs_of,
     pattern_of,
     roles_of,
+    shapes_to_call,
     structure_of,
     value_of,
 )
@@ -55,6 +57,7 @@ class _Built:
 class _Traced:
     function: Callable[..., Any]
     masks: list[bool]  # which outputs carry a mask, known once traced
+    told: list[str]  # what tracing warned of masks
 
 
 class Misplaced(Exception):
@@ -130,7 +133,9 @@ class Runner:
         if built is None:
             with self.counters.of("build"):
                 layer = self._argument(step.spec)
-                if step.spec.layer != "Travelling":
+                if step.called:
+                    layer(*map(self._tf.zeros, shapes_to_call(step)))
+                elif step.spec.layer not in CUSTOM_LAYERS:
                     several = isinstance(step.input_shape[0], tuple)
                     layer.build(list(step.input_shape) if several else step.input_shape)
                 built = _Built(layer, step, started=_values(layer))
@@ -164,7 +169,10 @@ class Runner:
         mode = step.mode or self.execution.mode
         if mode == "eager":
             with self.counters.of("eager call"):
-                tensors, masks = self._apply(step, scope, [self._tensor(v) for v in values])
+                with warnings.catch_warnings(record=True) as warned:
+                    warnings.simplefilter("always")
+                    tensors, masks = self._apply(step, scope, [self._tensor(v) for v in values])
+                told = _of_masks(warned)
                 presence = [mask is not None for mask in masks]
                 arrays = self._hand_back(tensors)
                 mask_arrays = [np.asarray(mask) for mask in masks if mask is not None]
@@ -174,8 +182,9 @@ class Runner:
                 tensors, mask_tensors = traced.function(*map(self._tensor, values))
                 arrays = self._hand_back(tensors)
                 mask_arrays = [t.numpy() for t in mask_tensors]
-            presence = traced.masks
+            presence, told = traced.masks, traced.told
         results.outputs[step.name] = tuple(arrays)
+        results.outputs[f"{step.name}.told"] = (told,)
         rest = iter(mask_arrays)
         results.outputs[f"{step.name}.mask"] = tuple(next(rest) if p else None for p in presence)
 
@@ -287,7 +296,10 @@ class Runner:
             input_signature=[tf.TensorSpec(shape, dtype) for dtype, shape in signature],
             jit_compile=True if mode == "xla" else None,
         )
-        return _Traced(function.get_concrete_function(), presence)
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            concrete = function.get_concrete_function()
+        return _Traced(concrete, presence, _of_masks(warned))
 
     # -- the other steps -----------------------------------------------------------------
 
@@ -339,6 +351,11 @@ def _set_weights(layer: Any, seed: int) -> None:
     drawn = drawn_weights.drawn(seed, [tuple(weight.shape) for weight in targets])
     for weight, value in zip(targets, drawn, strict=True):
         weight.assign(value)
+
+
+def _of_masks(warned: list[warnings.WarningMessage] | None) -> list[str]:
+    """The warnings that tell a user something of masks."""
+    return [str(one.message) for one in warned or () if "mask" in str(one.message)]
 
 
 def _reset(layer: Any) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from catalogue import weights
+from catalogue.custom_layers import CUSTOM_LAYERS
 from catalogue.expressions import Expression, Output, literal
 from catalogue.steps import (
     Build,
@@ -26,21 +27,14 @@ from catalogue.steps import (
     SymbolicShape,
     Through,
 )
-from execution.anatomy import layers_of, leaf_patterns, outputs_of
+from execution.anatomy import layers_of, leaf_patterns, outputs_of, shapes_to_call
 
 __all__ = ["fails", "script"]
 
 _SMALL = 12  # values that are written out
 
-_TRAVELLING = """\
-class Travelling(keras.layers.Layer):  # a layer that says itself what its mask is
-    def call(self, inputs):
-        return tf.identity(inputs[0])
-
-    def compute_mask(self, inputs, mask=None):
-        return inputs[1]"""
-
 _MASK = ".mask"  # how the outputs of a step that are masks are called
+_TOLD = ".told"  # and the warnings of a step that speak of masks
 
 
 def script(
@@ -59,7 +53,7 @@ def script(
     not know; else they are eager. On another `device` than `cpu:0` all of it is placed there.
     """
     needed = {operand.step for operand in _all_outputs(operands)}
-    printer = _Printer(mode, {name for name in needed if name.endswith(_MASK)})
+    printer = _Printer(mode, {name for name in needed if name.endswith((_MASK, _TOLD))})
     for step in _pruned(steps, needed):
         printer.step(step)
     texts = {name: printer.operand(operand) for name, operand in operands.items()}
@@ -112,7 +106,7 @@ def _pruned(steps: tuple[Step, ...], needed: set[str]) -> list[Step]:
     ):
         return list(steps)
     kept: list[Step] = []
-    wanted = {name.removesuffix(_MASK) for name in needed}
+    wanted = {name.removesuffix(_MASK).removesuffix(_TOLD) for name in needed}
     for step in reversed(steps):
         name = step.layer if isinstance(step, ResetState) else step.name
         if name in wanted:
@@ -146,6 +140,8 @@ class _Printer:
     def operand(self, operand: Expression | Output) -> str:
         """The text that stands for an array: a variable, or an expression over variables."""
         if isinstance(operand, Output):
+            if operand.step.endswith(_TOLD):
+                return f"{operand.step.removesuffix(_TOLD)}_told"
             if operand.step.endswith(_MASK):
                 return f"{operand.step.removesuffix(_MASK)}_mask"
             single = self._outputs.get(operand.step, 1) == 1
@@ -203,16 +199,18 @@ class _Printer:
         self._taken.add(step.name)
         self._builds[step.name] = step
         spec = step.spec
-        if spec.layer == "Travelling":
-            self.preamble.append(_TRAVELLING)
-            self.lines.append(f"{step.name} = {spec.source().removeprefix('keras.layers.')}")
-            return
+        texts = [CUSTOM_LAYERS[name] for name in spec.layers() if name in CUSTOM_LAYERS]
+        self.preamble += [text for text in texts if text not in self.preamble]
         self.lines.append(f"{step.name} = {spec.source()}")
         if step.weights is None:
             return
         several = isinstance(step.input_shape[0], tuple)
         shape = list(step.input_shape) if several else step.input_shape
-        self.lines.append(f"{step.name}.build({shape})")
+        if step.called:
+            zeros = ", ".join(f"tf.zeros({shape})" for shape in shapes_to_call(step))
+            self.lines.append(f"{step.name}({zeros})")
+        else:
+            self.lines.append(f"{step.name}.build({shape})")
         self.lines.append(f"rng = np.random.default_rng({step.weights})")
         self.lines.append(
             f"{step.name}.set_weights([{weights.SOURCE} for w in {step.name}.get_weights()])"
@@ -242,6 +240,9 @@ class _Printer:
         self._taken.add(step.name)
         self._outputs[step.name] = step.outputs
         eager = (step.mode or self.mode) == "eager"
+        if f"{step.name}{_TOLD}" in self._masks:
+            self._told(step, self._called(step))
+            return
         call = self._called(step) if eager else self._graph(step)
         if f"{step.name}{_MASK}" in self._masks:
             name = f"{step.name}_mask"
@@ -256,6 +257,17 @@ class _Printer:
             self.lines.append(f"{step.name} = np.array({call})")
         else:
             self.lines.append(f"{step.name} = [np.array(t) for t in tf.nest.flatten({call})]")
+
+    def _told(self, step: Call, call: str) -> None:
+        """Keep what the call warns of masks."""
+        self.preamble.append("import warnings\n")
+        name = f"{step.name}_told"
+        self.lines += [
+            "with warnings.catch_warnings(record=True) as warned:",
+            '    warnings.simplefilter("always")',
+            f"    {call}",
+            f'{name} = ["mask" in str(one.message) for one in warned]',
+        ]
 
     def _graph(self, step: Call) -> str:
         """Define a traced function for a call; the text that calls it."""

@@ -69,11 +69,17 @@ def cells(
     properties: set[str] | None = None,
     devices: tuple[str, ...] = ("cpu:0",),
     mode: str | None = None,
+    keras: str | None = None,
 ) -> list[Cell]:
-    """All cells, or those of the given names, layer by layer, so that a layer's share traces."""
+    """All cells, or those of the given names, layer by layer, so that a layer's share traces.
+
+    With a version of `keras` those of the layers that it has.
+    """
     found = []
     for family in FAMILIES.values():
         for layer in family.layers:
+            if keras is not None and not family.has(layer, keras):
+                continue
             for device in devices:
                 for one in (mode,) if mode else family.modes:
                     found += [

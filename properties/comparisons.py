@@ -20,6 +20,7 @@ __all__ = [
     "Plan",
     "Raises",
     "Runs",
+    "Tells",
     "Tolerance",
     "mismatches",
 ]
@@ -85,7 +86,21 @@ class Runs:
     level: Level = "must"
 
 
-Comparison = Agrees | Raises | Runs
+@dataclasses.dataclass(frozen=True)
+class Tells:
+    """The step called `step` tells its user of masks where that is `expected`, and else does not.
+
+    It tells by a warning that speaks of masks, or by an exception. None stands for: where its
+    first output carries no mask.
+    """
+
+    name: str
+    step: str
+    expected: bool | None = None
+    level: Level = "must"
+
+
+Comparison = Agrees | Raises | Runs | Tells
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,7 +120,7 @@ class Mismatch:
     """
 
     comparison: Comparison
-    kind: str  # wrong value, wrong shape, wrong mask, lost mask, refused, blocked, not refused
+    kind: str  # wrong value, wrong shape, wrong mask, lost mask, refused, no warning, ...
     message: str
     left: Any = None
     right: Any = None
@@ -128,6 +143,8 @@ def mismatches(plan: Plan, results: Results) -> Iterator[Mismatch]:
         elif isinstance(comparison, Runs):
             failure = results.failure_of(comparison.step)
             found = None if failure is None else _refused(comparison, failure, builds)
+        elif isinstance(comparison, Tells):
+            found = _not_told(comparison, results, builds)
         else:
             failure = _failure(comparison, results)
             if failure is not None:
@@ -145,7 +162,7 @@ def _failure(comparison: Agrees, results: Results) -> Failure | None:
     for side in (comparison.left, comparison.right):
         outputs = [side] if isinstance(side, Output) else list(side.outputs())
         for output in outputs:
-            failure = results.failure_of(output.step.removesuffix(".mask"))
+            failure = results.failure_of(output.step.removesuffix(".mask").removesuffix(".told"))
             if failure is not None:
                 return failure
     return None
@@ -169,6 +186,21 @@ def _not_refused(comparison: Raises, results: Results) -> Mismatch | None:
         message = f"raised {failure.exception}, not {expected}: {failure.message}"
         return Mismatch(comparison, "refused", message, exception=failure.exception)
     return None
+
+
+def _not_told(comparison: Tells, results: Results, builds: Collection[str]) -> Mismatch | None:
+    failure = results.failure_of(comparison.step)
+    if failure is not None:
+        told = comparison.expected is not False and failure.step not in builds
+        return None if told else _refused(comparison, failure, builds)
+    (warned,) = results.outputs[f"{comparison.step}.told"]
+    expected = comparison.expected
+    if expected is None:
+        expected = results.outputs[f"{comparison.step}.mask"][0] is None
+    if expected:
+        said = "neither a warning that speaks of the mask nor an exception"
+        return None if warned else Mismatch(comparison, "no warning", said)
+    return Mismatch(comparison, "needless warning", warned[0]) if warned else None
 
 
 def _disagreement(comparison: Agrees, results: Results) -> Mismatch | None:

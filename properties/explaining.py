@@ -8,7 +8,7 @@ import numpy as np
 
 from catalogue.expressions import Expression, Output
 from execution.script import fails, script
-from properties.comparisons import Agrees, Comparison, Mismatch, Plan, Raises
+from properties.comparisons import Agrees, Comparison, Mismatch, Plan, Raises, Tells
 
 __all__ = ["described", "ending"]
 
@@ -59,6 +59,9 @@ def ending(
     comparison: Comparison, mismatch: Mismatch
 ) -> tuple[list[str], dict[str, Expression | Output]]:
     """The lines of a script that state a comparison, and the arrays that they speak of."""
+    if isinstance(comparison, Tells) and mismatch.exception is None:
+        said = "" if mismatch.kind == "no warning" else "not "
+        return [f"assert {said}any({{told}})"], {"told": Output(f"{comparison.step}.told")}
     if not isinstance(comparison, Agrees):
         operands: dict[str, Expression | Output] = {"y": Output(comparison.step)}
         if isinstance(comparison, Raises) and mismatch.kind == "not refused":

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 from hypothesis import strategies as st
+from packaging.version import Version
 
 from catalogue import broadcasting as broadcast
 from catalogue import traits as recurrent_traits
@@ -40,6 +41,8 @@ class Family:
     `strata` gives, for a property, a layer, Keras' major version, a mode and a seed, what
     the cell meets. `simpler` gives the cases that are one step simpler than a failing one.
     `of_batch` says whether a fact is drawn with the batch, and not given by a stratum.
+    `versions` gives the first version of Keras that has a layer, and the first that has it no
+    more, empty where there is none.
     """
 
     name: str
@@ -51,6 +54,15 @@ class Family:
     facts: Callable[[Any, str, str], frozenset[str]]
     simpler: Callable[[Any], Iterator[Any]]
     of_batch: Callable[[str], bool]
+    versions: Callable[[str], tuple[str, str]] = lambda layer: ("", "")
+
+    def has(self, layer: str, keras: str) -> bool:
+        """Whether this version of Keras has the layer."""
+        since, until = self.versions(layer)
+        at = Version(keras).release
+        too_old = bool(since) and at < Version(since).release
+        too_new = bool(until) and at >= Version(until).release
+        return layer in self.layers and not too_old and not too_new
 
 
 # -- recurrent layers ------------------------------------------------------------------------
@@ -276,7 +288,7 @@ FAMILIES: dict[str, Family] = {
     ),
     "layers": Family(
         "layers",
-        tuple(name for name, entry in LAYER_ENTRIES.items() if entry.since == "2.12"),
+        tuple(LAYER_ENTRIES),
         ("graph",),
         LayerCase,
         layer_strata,
@@ -284,6 +296,7 @@ FAMILIES: dict[str, Family] = {
         layer_facts,
         simpler_layer,
         lambda fact: fact in _LAYER_BATCH or fact.startswith("content="),
+        lambda layer: (LAYER_ENTRIES[layer].since, LAYER_ENTRIES[layer].until),
     ),
     "broadcasting": Family(
         "broadcasting",

@@ -9,7 +9,7 @@ import msgspec
 
 from catalogue.cases import RaggedBatch
 from catalogue.layer_cases import LayerCase, Tensor
-from catalogue.layers import LAYER_ENTRIES
+from catalogue.layers import LAYER_ENTRIES, entry_of
 from catalogue.traits import batch_traits
 from properties.registry import Property
 from properties.strata import Strata, Stratum, domains_of
@@ -30,7 +30,8 @@ def layer_strata(property: Property, layer: str, keras_major: int, mode: str, se
     for place, (configuration, kinds) in enumerate(zip(found, turns, strict=True)):
         examples = layer_examples(
             configuration=configuration,
-            kinds=kinds,
+            # Each batch of known size is a trace of its own.
+            kinds=kinds[:1] if configuration.static else kinds,
             choices=property.choices,
         )
         strata.append(Stratum(f"{place}: {configuration.spec!r}", examples, configuration.chosen))
@@ -52,6 +53,9 @@ def layer_traits(case: LayerCase) -> frozenset[str]:
         "key_and_value_masks_differ": _key_differs(case),
         "masks_differ": len({tensor.mask for tensor in masked}) > 1,
         "cast": case.policy.removeprefix("mixed_") != case.dtype,
+        "nested_sequences": any(tensor.fold for tensor in case.tensors),
+        "element_mask": case.element is not None,
+        "known_sizes": case.static,
         "nested_features": any(len(tensor.rest) > 1 for tensor in case.tensors),
         "infinite_padding": case.other in ("inf", "-inf"),
         "nan_padding": case.other == "nan",
@@ -62,7 +66,7 @@ def layer_traits(case: LayerCase) -> frozenset[str]:
 
 def _key_differs(case: LayerCase) -> bool:
     """Whether a key, where there is one, has another mask than its value."""
-    if len(case.tensors) != 3 or LAYER_ENTRIES[case.spec.layer].sequences.same_steps:
+    if len(case.tensors) != 3 or entry_of(case).sequences.same_steps:
         return False
     value, key = (tensor.mask if tensor.masked else None for tensor in case.tensors[1:])
     return case.form != "absent" and value != key
@@ -70,7 +74,7 @@ def _key_differs(case: LayerCase) -> bool:
 
 def layer_facts(case: LayerCase, device: str, mode: str) -> frozenset[str]:
     """What a region may speak of: traits, and `name=value` of arguments, form and execution."""
-    entry = LAYER_ENTRIES[case.spec.layer]
+    entry = entry_of(case)
     found = set(layer_traits(case))
     for name, values in entry.domains.items():
         found.add(f"{name}={case.spec.get(name, values[0])}")
@@ -79,10 +83,12 @@ def layer_facts(case: LayerCase, device: str, mode: str) -> frozenset[str]:
         f"layer={case.spec.layer}",
         f"mask={case.form}",
         f"tensors={len(case.tensors)}",
-        f"rank={2 + len(case.tensors[0].rest)}",
+        f"rank={len(case.tensors[0].shape)}",
         f"training={case.training}",
         f"dtype={case.dtype}",
         f"policy={case.policy}",
+        f"mask_dtype={case.mask_dtype}",
+        f"keywords={case.keywords}",
         f"device={device}",
         f"mode={mode}",
         *(f"content={tensor.content}" for tensor in case.tensors if tensor.masked),
@@ -95,7 +101,7 @@ def layer_facts(case: LayerCase, device: str, mode: str) -> frozenset[str]:
 def simpler_layer(case: LayerCase) -> Iterator[LayerCase]:
     """The cases that are one step simpler."""
     replace = msgspec.structs.replace
-    entry = LAYER_ENTRIES[case.spec.layer]
+    entry = entry_of(case)
     for name in case.spec.arguments:
         if name not in entry.fixed:
             yield replace(case, spec=case.spec.without(name))
@@ -108,6 +114,14 @@ def simpler_layer(case: LayerCase) -> Iterator[LayerCase]:
         yield replace(case, policy="float32", dtype="float32")
         yield replace(case, policy="float32")
         yield replace(case, dtype="float32")
+    if case.static:
+        yield replace(case, static=False)
+    if case.keywords:
+        yield replace(case, keywords=False)
+    if case.element is not None:
+        yield replace(case, element=None)
+    if case.mask_dtype != "bool":
+        yield replace(case, mask_dtype="bool")
     if len(case.tensors) > min(entry.sequences.counts):
         yield replace(case, tensors=case.tensors[:-1])
     yield from _simpler_tensors(case)
@@ -123,20 +137,26 @@ def _simpler_tensors(case: LayerCase) -> Iterator[LayerCase]:
     def of_rows(kept: list[int]) -> Callable[[Tensor], Tensor]:
         return lambda tensor: replace(tensor, mask=tuple(tensor.mask[row] for row in kept))
 
-    def cut(steps: slice) -> Callable[[Tensor], Tensor]:
-        return lambda tensor: replace(tensor, mask=tuple(row[steps] for row in tensor.mask))
+    def cut(first: int, last: int) -> Callable[[Tensor], Tensor]:
+        def shorter(tensor: Tensor) -> Tensor:
+            inner = tensor.fold or 1
+            rows = (row[first * inner : len(row) - last * inner] for row in tensor.mask)
+            return replace(tensor, mask=tuple(rows))
+
+        return shorter
 
     rows = list(range(len(tensors[0].mask)))
     if len(rows) > 1:
         half = len(rows) // 2
         for kept in (rows[:half], rows[half:], *([r for r in rows if r != out] for out in rows)):
             yield with_all(of_rows(kept))
-    if min(len(tensor.mask[0]) for tensor in tensors) > 1:
-        yield with_all(cut(slice(None, -1)))
-        yield with_all(cut(slice(1, None)))
-    if any(tensor.rest not in ((1,), ()) for tensor in tensors):
-        yield with_all(lambda t: replace(t, rest=(1,)))
-        yield with_all(lambda t: replace(t, rest=(2,)))
+    if min(tensor.steps[1] for tensor in tensors) > 1:
+        yield with_all(cut(0, 1))
+        yield with_all(cut(1, 0))
+    sizes = entry_of(case).sequences.rests
+    for rest in sorted(sizes, key=lambda rest: (len(rest), rest)):
+        if all((len(rest), rest) < (len(tensor.rest), tensor.rest) for tensor in tensors):
+            yield with_all(lambda t, rest=rest: replace(t, rest=rest))  # type: ignore[misc]
     for place, tensor in enumerate(tensors):
         for simpler in _simpler_tensor(tensor):
             if case.other == simpler.content:

@@ -11,7 +11,7 @@ from catalogue import weights as drawn_weights
 from catalogue.cases import Content
 from catalogue.expressions import Expression, Output, expression, literal
 from catalogue.layer_cases import Given, LayerCase, LayerEntry, Tensor
-from catalogue.layers import LAYER_ENTRIES
+from catalogue.layers import entry_of
 from catalogue.specs import Spec
 from catalogue.steps import Build, Call, Operand, Step, Through
 from properties.comparisons import Tolerance
@@ -25,7 +25,7 @@ class LayerSetting:
 
     def __init__(self, case: LayerCase) -> None:
         self.case = case
-        self.entry: LayerEntry = LAYER_ENTRIES[case.spec.layer]
+        self.entry: LayerEntry = entry_of(case)
         self.steps: list[Step] = []
         self._built: set[str] = set()
 
@@ -35,22 +35,20 @@ class LayerSetting:
         """A tensor with this content (or its own) at masked steps."""
         tensor = self.case.tensors[place]
         dtype = self.case.dtype
-        values = expression(
+        content = tensor.content if content is None else content
+        drawn, padding = (
             f"np.random.default_rng({tensor.seed}).uniform(-1, 1, {tensor.shape})"
             f".astype({dtype!r})",
-            f"values{place}",
+            content_source(content, dtype=dtype, shape=tensor.shape, seed=tensor.seed + 100),
         )
+        if self.entry.source is not None:
+            drawn, padding = self.entry.source(self.case, place, content)
+        values = expression(drawn, f"values{place}")
         if not tensor.masked or self.case.form == "absent" or tensor.valid.all():
             return values
-        source = content_source(
-            tensor.content if content is None else content,
-            dtype=dtype,
-            shape=tensor.shape,
-            seed=tensor.seed + 100,
-        )
         axes = "[..., *[None] * " + str(len(tensor.rest)) + "]" if tensor.rest else ""
         return expression(
-            f"np.where(mask{axes}, values, {source})",
+            f"np.where(mask{axes}, values, {padding})",
             f"x{place}",
             mask=self.mask(place),
             values=values,
@@ -77,12 +75,24 @@ class LayerSetting:
         """Build the layer and give its name."""
         if "layer" not in self._built:
             self._built.add("layer")
-            shapes = tuple((None, None, *tensor.rest) for tensor in self.case.tensors)
             spec = self.case.spec.with_policy(self.case.policy)
             seed = self.case.weights if self.weight_shapes else None
-            shape: Any = shapes[0] if len(shapes) == 1 else shapes
-            self.steps.append(Build("layer", spec, shape, seed))
+            self.steps.append(Build("layer", spec, self.input_shape, seed, self._called_to_build))
         return "layer"
+
+    @property
+    def input_shape(self) -> Any:
+        """The shape (or shapes) that the layer is built for, None for sizes that are not known."""
+        shapes = tuple(
+            tensor.shape if self.case.static else (*[None] * len(tensor.steps), *tensor.rest)
+            for tensor in self.case.tensors
+        )
+        return shapes[0] if len(shapes) == 1 else shapes
+
+    @property
+    def _called_to_build(self) -> bool:
+        # Layers whose tensors have names of their own are built by being called.
+        return len(self.entry.parameters) > 1
 
     @functools.cached_property
     def weight_shapes(self) -> list[tuple[int, ...]]:
@@ -91,7 +101,7 @@ class LayerSetting:
 
     def call(self, name: str, *, content: Content | None = None, mode: str | None = None) -> Call:
         """A call by the case's form, with this content (or the case's own) at masked steps."""
-        case = self.case
+        case, entry = self.case, self.entry
         layer = self.layer()
         tensors: list[Operand] = []
         for place, tensor in enumerate(case.tensors):
@@ -102,17 +112,39 @@ class LayerSetting:
                 tensors.append(given)
         kwargs: dict[str, Operand] = dict(case.arguments)
         if case.form == "explicit":
-            given_masks: list[Operand] = [
-                self.mask(place) if tensor.masked else None
-                for place, tensor in enumerate(case.tensors)
-            ]
-            kwargs["mask"] = given_masks[0] if len(given_masks) == 1 else given_masks
+            kwargs |= self._explicit()
+        if case.element is not None:
+            kwargs[entry.element] = literal(case.elements, "elements")
         if case.training is not None:
             kwargs["training"] = case.training
-        args: tuple[Operand, ...] = (tensors[0] if len(tensors) == 1 else tensors,)
-        call = Call(name, layer, args, kwargs, 1, mode)
+        args: tuple[Operand, ...]
+        if entry.parameters and case.keywords:
+            args = ()
+            kwargs = dict(zip(entry.parameters, tensors, strict=False)) | kwargs
+        elif entry.parameters:
+            args = tuple(tensors)
+        else:
+            args = (tensors[0] if len(tensors) == 1 else tensors,)
+        call = Call(name, layer, args, kwargs, entry.outputs(case), mode)
         self.steps.append(call)
         return call
+
+    def _explicit(self) -> dict[str, Operand]:
+        """The arguments that give the masks, in the dtype that the case has for them."""
+        case, entry = self.case, self.entry
+        masks: list[Operand] = [
+            self.given_mask(place) if tensor.masked else None
+            for place, tensor in enumerate(case.tensors)
+        ]
+        if not entry.parameters:
+            return {"mask": masks[0] if len(masks) == 1 else masks}
+        pairs = zip(entry.parameters, masks, strict=False)
+        return {f"{name}_mask": mask for name, mask in pairs if mask is not None}
+
+    def given_mask(self, place: int) -> Expression:
+        """The mask of a tensor as it is given explicitly."""
+        mask, dtype = self.mask(place), self.case.mask_dtype
+        return mask if dtype == "bool" else expression(f"mask.astype({dtype!r})", mask=mask)
 
     def _maker(self) -> str:
         if "travelling" not in self._built:
@@ -129,36 +161,54 @@ class LayerSetting:
         """The mask that the output carries by the layer's contract."""
         return self.entry.passage(self.case)
 
-    def at_valid(self, call: str) -> Expression | Output:
-        """The output of a call at the valid steps of its mask; all of it, where it has none."""
-        if self.passed is None:
-            return Output(call)
-        return expression("y[valid]", y=Output(call), valid=literal(self.passed, "valid"))
+    def positions(self, place: int = 0) -> np.ndarray | None:
+        """What is valid of an output, as an array that broadcasts to it; None where all is."""
+        if self.entry.positions is not None:
+            return self.entry.positions(self.case)[place]
+        return self.passed if place == 0 else None
 
-    def expected(self) -> tuple[np.ndarray | None, Tolerance]:
-        """The reference in float64, and the tolerance that its own rounding gives."""
+    def at_valid(self, call: str, place: int = 0) -> Expression | Output:
+        """An output of a call where it is valid; all of it, where nothing says what is not."""
+        valid = self.positions(place)
+        if valid is None:
+            return Output(call, place)
+        y = Output(call, place)
+        if self.entry.positions is None:
+            return expression("y[valid]", y=y, valid=literal(valid, "valid"))
+        hint = f"valid{place or ''}"
+        return expression("y[np.broadcast_to(valid, y.shape)]", y=y, valid=literal(valid, hint))
+
+    @property
+    def names(self) -> list[str]:
+        """What the outputs are called in comparisons."""
+        return ["output", *(f"output {k}" for k in range(1, self.entry.outputs(self.case)))]
+
+    def expected(self) -> tuple[list[np.ndarray] | None, Tolerance]:
+        """The reference in float64, an array for each output, and what its own rounding allows."""
         exact = self._reference("float64")
         if exact is None:
             return None, self.tolerance
         rounded = self._reference(self.compute_dtype)
         assert rounded is not None
-        with np.errstate(invalid="ignore"):
-            apart = np.abs(rounded.astype(np.float64) - exact)
-        rounding = float(np.nanmax(apart)) if np.isfinite(apart).any() else 0.0
+        rounding = 0.0
+        for one, other in zip(rounded, exact, strict=True):
+            with np.errstate(invalid="ignore"):
+                apart = np.abs(one.astype(np.float64) - other)
+            if np.isfinite(apart).any():
+                rounding = max(rounding, float(np.nanmax(apart)))
         return exact, Tolerance(self._terms, self._epsilon, np.asarray(rounding))
 
-    def _reference(self, dtype: str) -> np.ndarray | None:
+    def _reference(self, dtype: str) -> list[np.ndarray] | None:
         case = self.case
         drawn = drawn_weights.drawn(case.weights, self.weight_shapes)
         cast = self.compute_dtype  # inputs are cast to it before anything is computed
         with np.errstate(all="ignore"):
-            inputs = [
-                self.holding(place).value().astype(cast).astype(dtype)
-                for place in range(len(case.tensors))
-            ]
+            inputs = [self.holding(place).value() for place in range(len(case.tensors))]
+            inputs = [x.astype(cast).astype(dtype) if x.dtype.kind == "f" else x for x in inputs]
             weights = [weight.astype(cast).astype(dtype) for weight in drawn]
             assert self.entry.reference is not None
-            return self.entry.reference(Given(case, inputs, case.masks, weights))
+            output = self.entry.reference(Given(case, inputs, case.masks, weights))
+        return output if output is None or isinstance(output, list) else [output]
 
     @property
     def tolerance(self) -> Tolerance:

@@ -9,8 +9,8 @@ import numpy as np
 from catalogue.cases import FINITE_CONTENTS
 from catalogue.expressions import Output, expression, literal
 from catalogue.layer_cases import LayerCase
-from catalogue.layers import LAYER_ENTRIES
-from properties.comparisons import Agrees, Comparison, Level, Plan
+from catalogue.layers import LAYER_ENTRIES, entry_of
+from properties.comparisons import Agrees, Comparison, Level, Plan, Tells
 from properties.layer_setting import LayerSetting
 from properties.registry import declare
 
@@ -20,11 +20,13 @@ _GUIDE = "keras.io/guides/understanding_masking_and_padding"
 
 
 def _reaches(case: Any) -> bool:
-    return bool(case.form != "absent" and any(tensor.masked for tensor in case.tensors))
+    return bool(
+        case.form in ("travelling", "explicit") and any(tensor.masked for tensor in case.tensors)
+    )
 
 
 def _certain(case: Any) -> bool:
-    return not LAYER_ENTRIES[case.spec.layer].random(case)
+    return not entry_of(case).random(case)
 
 
 @declare(
@@ -37,8 +39,25 @@ def passage(case: LayerCase) -> Plan:
     setting = LayerSetting(case)
     setting.call("y")
     level: Level = "should" if "merging" in setting.entry.page else "must"
-    mask = Agrees("mask", Output("y.mask"), literal(setting.passed, "expected"), None, level)
-    return Plan(tuple(setting.steps), (mask,))
+    out, expected = Output("y.mask"), literal(setting.passed, "expected")
+    if setting.entry.stops:  # where none goes out the user is told: another property
+        kept = expression("expected if mask is None else mask", mask=out, expected=expected)
+        return Plan(tuple(setting.steps), (Agrees("mask", kept, expected, None, level),))
+    return Plan(tuple(setting.steps), (Agrees("mask", out, expected, None, level),))
+
+
+@declare(
+    family="layers",
+    source="keras.io/api/layers/core_layers/masking ('If any downstream layer does not support "
+    "masking yet receives such an input mask, an exception will be raised'); a warning tells too",
+    share=2,
+)
+def told(case: LayerCase) -> Plan:
+    """Where a mask stops its user is told, and nowhere else."""
+    setting = LayerSetting(case)
+    setting.call("y")
+    stops = setting.entry.stops and _reaches(case)
+    return Plan(tuple(setting.steps), (Tells("told", "y", None if stops else False),))
 
 
 @declare(
@@ -55,8 +74,11 @@ def layer_isolation(case: LayerCase) -> Plan:
     setting.call("z", content=case.other)
     contents = {case.other, *(tensor.content for tensor in case.tensors if tensor.masked)}
     level: Level = "must" if contents <= set(FINITE_CONTENTS) else "should"
-    agree = Agrees("output", setting.at_valid("z"), setting.at_valid("y"), None, level)
-    return Plan(tuple(setting.steps), (agree,))
+    agree = [
+        Agrees(name, setting.at_valid("z", k), setting.at_valid("y", k), None, level)
+        for k, name in enumerate(setting.names)
+    ]
+    return Plan(tuple(setting.steps), tuple(agree))
 
 
 @declare(
@@ -72,21 +94,23 @@ def layer_truth(case: LayerCase) -> Plan:
     comparisons: list[Comparison] = []
     if expected is not None:
         setting.call("y")
-        comparisons.append(
-            Agrees("shape", expression("np.shape(y)", y=Output("y")), literal(expected.shape))
-        )
-        # Where nothing is documented the reference has no number.
-        said = ~np.isnan(expected)
-        if setting.passed is not None:
-            said &= _spread(setting.passed, expected.ndim)
-        comparisons.append(
-            Agrees(
-                "output",
-                expression("y[said]", y=Output("y"), said=literal(said, "said")),
-                literal(expected[said], "expected"),
-                tolerance,
+        for k, (name, array) in enumerate(zip(setting.names, expected, strict=True)):
+            y = Output("y", k)
+            shape = name.replace("output", "shape")
+            comparisons.append(Agrees(shape, expression("np.shape(y)", y=y), literal(array.shape)))
+            # Where nothing is documented the reference has no number.
+            said = ~np.isnan(array)
+            positions = setting.positions(k)
+            if positions is not None:
+                said &= np.broadcast_to(_spread(positions, array.ndim), said.shape)
+            comparisons.append(
+                Agrees(
+                    name,
+                    expression("y[said]", y=y, said=literal(said, "said")),
+                    literal(array[said], "expected"),
+                    tolerance,
+                )
             )
-        )
     return Plan(tuple(setting.steps), tuple(comparisons))
 
 
@@ -100,9 +124,13 @@ def finite_output(case: LayerCase) -> Plan:
     """Finite inputs give finite outputs at valid steps, fully masked rows included."""
     setting = LayerSetting(case)
     setting.call("y")
-    count = expression("np.isfinite(y).sum()", y=setting.at_valid("y"))
-    agree = Agrees("finite values", count, expression("np.size(y)", y=setting.at_valid("y")))
-    return Plan(tuple(setting.steps), (agree,))
+    agree = []
+    for k, name in enumerate(setting.names):
+        y = setting.at_valid("y", k)
+        count = expression("np.isfinite(y).sum()", y=y)
+        finite = name.replace("output", "finite values")
+        agree.append(Agrees(finite, count, expression("np.size(y)", y=y)))
+    return Plan(tuple(setting.steps), tuple(agree))
 
 
 @declare(
@@ -121,7 +149,10 @@ def layer_eager_graph(case: LayerCase) -> Plan:
         tuple(setting.steps),
         (
             Agrees("mask", Output("z.mask"), Output("y.mask")),
-            Agrees("output", setting.at_valid("z"), setting.at_valid("y"), setting.tolerance),
+            *(
+                Agrees(name, setting.at_valid("z", k), setting.at_valid("y", k), setting.tolerance)
+                for k, name in enumerate(setting.names)
+            ),
         ),
     )
 

@@ -86,10 +86,14 @@ class Run:
             set(option.property) if option.property else None,
             self.devices,
             option.mode,
+            self.found.keras,
         )
         if not self.cells:
+            asked = sorted(set(option.layer or ()))
+            if not any(f.has(one, self.found.keras) for f in FAMILIES.values() for one in asked):
+                raise pytest.UsageError(f"--layer {' '.join(asked)}: {self.found} has none")
             raise pytest.UsageError(
-                f"no cell of --property {' '.join(option.property)} has "
+                f"no cell of --property {' '.join(option.property or ['any'])} has "
                 f"--layer {' '.join(option.layer)}"
             )
         self.ledger = self._ledger(option.ledger or _ROOT / "reports" / "ledger.toml")

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from packaging.version import Version
 
 from reports import terminal
 from reports.record import (
@@ -28,7 +29,8 @@ from reports.record import (
 __all__ = ["CELLS", "PROPERTY", "Deselections", "Recorder", "bare_entry", "expected_pairs"]
 
 CELLS = Path(__file__).with_name("cells.txt")
-"""The checked-in list: a line for each pair of a layer and a property, separated by a tab."""
+"""The checked-in list: in each line, separated by tabs, a layer, a property, and the first version
+of Keras that has the layer and the first that has it no more, empty where there is none."""
 
 PROPERTY = "cell"
 """The name under which a test's user properties carry its entry, as `encode_entry` writes it."""
@@ -52,10 +54,16 @@ def bare_entry(node: str) -> Entry:
     )
 
 
-def expected_pairs() -> list[tuple[str, str]]:
-    """The pairs of a property and a layer on the checked-in list."""
+def expected_pairs(version: str) -> list[tuple[str, str]]:
+    """The pairs of a property and a layer on the checked-in list that a version of Keras has."""
+    at = Version(version).release
     rows = (line.split("\t") for line in CELLS.read_text("utf-8").splitlines())
-    return [(property, layer) for layer, property in rows]
+    return [
+        (property, layer)
+        for layer, property, since, until in rows
+        if not (since and at < Version(since).release)
+        and not (until and at >= Version(until).release)
+    ]
 
 
 class Deselections:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from properties.cells import cells
+from properties.families import FAMILIES
 from properties.test_conformance import PROPERTIES
 from reports.recorder import CELLS
 
@@ -11,9 +12,12 @@ __all__ = ["listed"]
 
 def listed() -> str:
     """A line for each pair of a layer and a property that is collected, in order."""
-    assert PROPERTIES  # declared by the import
-    pairs = dict.fromkeys(f"{cell.layer}\t{cell.property}\n" for cell in cells())
-    return "".join(pairs)
+    pairs = dict.fromkeys((cell.layer, cell.property) for cell in cells())
+    lines = []
+    for layer, property in pairs:
+        since, until = FAMILIES[PROPERTIES[property].family].versions(layer)
+        lines.append(f"{layer}\t{property}\t{since}\t{until}\n")
+    return "".join(lines)
 
 
 if __name__ == "__main__":

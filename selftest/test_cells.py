@@ -11,4 +11,11 @@ def test_the_list_of_cells_is_the_one_that_is_checked_in() -> None:
 
 def test_the_list_names_a_property_and_a_layer() -> None:
     """Each line is read as a pair."""
-    assert ("held_state", "LSTM") in expected_pairs()
+    assert ("held_state", "LSTM") in expected_pairs("2.15.0")
+
+
+def test_a_layer_is_expected_of_the_versions_that_have_it() -> None:
+    """Root mean squares came with Keras 3.9."""
+    pair = ("passage", "RMSNormalization")
+    assert pair not in expected_pairs("3.8.0")
+    assert pair in expected_pairs("3.9.0")

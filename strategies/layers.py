@@ -10,11 +10,11 @@ from typing import Any
 import msgspec
 from hypothesis import strategies as st
 
-from catalogue.cases import CONTENTS, Content
+from catalogue.cases import CONTENTS, Content, MaskDtype
 from catalogue.layer_cases import LayerCase, LayerEntry, Tensor, TensorMask
 from catalogue.specs import Spec
 from strategies.configurations import spread
-from strategies.ragged import KINDS, masks, ragged_batches
+from strategies.ragged import KINDS, mask_rows, masks, ragged_batches
 
 __all__ = [
     "LayerConfiguration",
@@ -37,6 +37,8 @@ _DTYPES = (
     ("float32", "mixed_float16"),
     ("float32", "float64"),
 )
+# A layer is traced anew for each batch of known size, so that few are.
+_STATIC = (False, False, False, True)
 # Which of several tensors have a mask.
 _MASKED = ("all", "all", "first", "last", "none")
 
@@ -55,6 +57,12 @@ class LayerConfiguration(msgspec.Struct, frozen=True):
     dtype: str
     policy: str
     chosen: dict[str, Any]
+    fold: int = 0
+    mask_dtype: MaskDtype = "bool"
+    keywords: bool = False
+    element: bool = False
+    static: bool = False
+    entry: str = ""
 
 
 def layer_configurations(
@@ -67,10 +75,15 @@ def layer_configurations(
         **{f"call {name}": values for name, values in entry.call_domains.items()},
         "count": entry.sequences.counts,
         "rest": entry.sequences.rests,
-        "form": ("travelling", "explicit", "absent") if entry.explicit else _FORMS,
+        "form": _forms(entry),
         "masked": _MASKED if several else ("all",),
         "training": entry.trainings,
         "dtypes": _DTYPES,
+        "static": _STATIC,
+        "fold": entry.sequences.folds,
+        "mask_dtype": entry.mask_dtypes,
+        "keywords": (False, True) if entry.parameters else (False,),
+        "element": (False, True) if entry.element else (False,),
     }
     longest = sorted(map(len, domains.values()))[-2:]
     rows = most or min(_MOST, max(_FEWEST, math.prod(longest)))
@@ -81,8 +94,9 @@ def layer_configurations(
             for name, values in entry.domains.items()
             if chosen[name] != values[0]
         }
-        spec = Spec(entry.name, {**entry.fixed, **given})
-        shapes = [(2, 3, *chosen["rest"])] * chosen["count"]
+        spec = Spec(entry.layer, {**entry.fixed, **given})
+        inner = (chosen["fold"],) if chosen["fold"] else ()
+        shapes = [(2, 3, *inner, *chosen["rest"])] * chosen["count"]
         if not entry.applies(spec, shapes):
             continue
         dtype, policy = chosen["dtypes"]
@@ -99,9 +113,22 @@ def layer_configurations(
                 dtype=dtype,
                 policy=policy,
                 chosen=chosen,
+                fold=chosen["fold"],
+                mask_dtype=chosen["mask_dtype"] if chosen["form"] == "explicit" else "bool",
+                keywords=chosen["keywords"],
+                element=chosen["element"],
+                static=chosen["static"],
+                entry="" if entry.layer == entry.name else entry.name,
             )
         )
     return found
+
+
+def _forms(entry: LayerEntry) -> tuple[TensorMask, ...]:
+    """How masks reach a layer."""
+    if entry.made:
+        return ("made",)
+    return ("travelling", "explicit", "absent") if entry.explicit else _FORMS
 
 
 @st.composite
@@ -131,6 +158,8 @@ def layer_cases(
             if place == 1 and not configuration.same_steps:
                 steps = draw(st.integers(1, 6), label="steps")
             rows = draw(masks(batch=first.batch, max_len=steps))
+        if configuration.fold:
+            rows = tuple(draw(_nested(row, configuration.fold)) for row in rows)
         tensors.append(
             Tensor(
                 rows,
@@ -138,6 +167,7 @@ def layer_cases(
                 wanted[place],
                 first.content if wanted[place] else "zeros",
                 first.seed + place,
+                configuration.fold,
             )
         )
     other = None
@@ -146,14 +176,32 @@ def layer_cases(
     return LayerCase(
         spec=configuration.spec,
         tensors=tuple(tensors),
-        form=configuration.form,
-        arguments=configuration.arguments,
-        training=configuration.training,
         weights=draw(_SEEDS, label="weights"),
-        dtype=configuration.dtype,
-        policy=configuration.policy,
         other=other,
+        element=draw(_SEEDS, label="element mask") if configuration.element else None,
+        **_call_of(configuration),
     )
+
+
+def _call_of(configuration: LayerConfiguration) -> dict[str, Any]:
+    """The fields of a case that say how the layer is called."""
+    return {
+        "form": configuration.form,
+        "arguments": configuration.arguments,
+        "training": configuration.training,
+        "dtype": configuration.dtype,
+        "policy": configuration.policy,
+        "mask_dtype": configuration.mask_dtype,
+        "keywords": configuration.keywords,
+        "static": configuration.static,
+        "entry": configuration.entry,
+    }
+
+
+def _nested(row: str, fold: int) -> st.SearchStrategy[str]:
+    """A row of nested steps: a valid outer step has a valid inner one, a masked one has none."""
+    inner = mask_rows(max_len=fold, min_len=1)
+    return st.tuples(*(inner if step == "1" else st.just("0" * fold) for step in row)).map("".join)
 
 
 def layer_examples(
@@ -173,14 +221,16 @@ def plain_case(configuration: LayerConfiguration) -> LayerCase:
     return LayerCase(
         spec=configuration.spec,
         tensors=tuple(
-            Tensor(("11", "10"), configuration.rest, masked)
+            Tensor(
+                tuple(row * max(1, configuration.fold) for row in ("11", "10")),
+                configuration.rest,
+                masked,
+                fold=configuration.fold,
+            )
             for masked in _masked(configuration.masked, configuration.count)
         ),
-        form=configuration.form,
-        arguments=configuration.arguments,
-        training=configuration.training,
-        dtype=configuration.dtype,
-        policy=configuration.policy,
+        element=0 if configuration.element else None,
+        **_call_of(configuration),
     )
 
 
