@@ -169,8 +169,11 @@ class LayerEntry:
     where there are several) in NumPy, or is None where chance decides (dropout in training).
     `weights` gives the shapes of trainable weights for the shapes of the inputs, in Keras' order.
     `source` gives the NumPy expressions of a tensor's values and of its padding, where they are
-    not free. `applies` leaves out what cannot be built. `since` is the first version of Keras that
-    has the layer, `until` the first that has it no more.
+    not free. `zero_gradient` says of a tensor whether its masked steps are used for nothing that
+    is valid, so that they have no gradient. `uses_mask` says whether a call makes use of a mask
+    that it is given, `broadcasts` that a mask may be smaller than its tensor. `applies` leaves
+    out what cannot be built. `since` is the first version of Keras that has the layer, `until`
+    the first that has it no more.
     """
 
     name: str
@@ -188,6 +191,8 @@ class LayerEntry:
     explicit: bool = False
     made: bool = False
     mask_dtypes: tuple[MaskDtype, ...] = ("bool",)
+    uses_mask: Callable[[LayerCase], bool] = lambda case: True
+    broadcasts: bool = False
     element: str = ""
     trainings: tuple[bool | None, ...] = (None,)
     outputs: Callable[[LayerCase], int] = lambda case: 1
@@ -198,6 +203,7 @@ class LayerEntry:
     since: str = ""
     until: str = ""
     random: Callable[[LayerCase], bool] = lambda case: False
+    zero_gradient: Callable[[LayerCase, int], bool] = lambda case, place: True
 
     @property
     def layer(self) -> str:

@@ -81,6 +81,8 @@ ENTRIES = (
         layer_reference.batch_normalized,
         domains={**_SCALED, "momentum": (0.99, 0.5)},
         explicit=True,
+        uses_mask=lambda case: case.training is True,
+        broadcasts=True,  # "Binary tensor of shape broadcastable to `inputs`"
         trainings=(None, False, True),
         weights=_scale_and_center,
     ),

@@ -128,6 +128,7 @@ ENTRIES = (
             )
         },
         explicit=True,
+        uses_mask=lambda case: False,  # it goes to the layer inside, "only if" that takes masks
         trainings=(None, False, True),
         weights=_dense_weights,
     ),

@@ -18,6 +18,7 @@ __all__ = [
     "OutputShape",
     "ResetState",
     "Step",
+    "SymbolicCall",
     "SymbolicShape",
     "Through",
     "operand_leaves",
@@ -45,7 +46,8 @@ class Build:
     In `input_shape`, `None` stands for a size that is not known beforehand; a layer that is
     given several tensors has a tuple of shapes. `weights` is the seed; a layer without weights
     needs none. A stateful layer starts with states of zero. What is `called` is built by a call
-    on tensors of zeros, one by one, with a single row and step where sizes are not known.
+    on tensors of zeros, one by one, with a single row and step where sizes are not known. What is
+    `restored` is made anew from its own configuration (`get_config`, `from_config`).
     """
 
     name: str
@@ -53,6 +55,7 @@ class Build:
     input_shape: InputShape
     weights: int | None = None
     called: bool = False
+    restored: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +64,9 @@ class Call:
 
     Their masks come back too, under the name `<name>.mask`, and under `<name>.told` the warnings
     that speak of masks. `mode` overrides the mode of the execution (an agreement property runs
-    one call in both).
+    one call in both). With `twice` the layer is called two times on the same tensors, and what
+    the second call gives is handed back. With `saved` the call becomes a Functional model, which
+    is saved in the native format, loaded and then called, eagerly.
     """
 
     name: str
@@ -70,18 +75,24 @@ class Call:
     kwargs: dict[str, Operand]
     outputs: int = 1
     mode: str | None = None
+    twice: bool = False
+    saved: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
 class Gradient:
     """Gradients of `sum(sin(every output of the call))`.
 
-    Hands back the gradient with respect to the call's first argument and then those
-    with respect to the layer's trainable weights, in their order.
+    Hands back the gradients with respect to `sources`, places among the arrays that the call is
+    given, and then those with respect to the layer's trainable weights, in their order. `where`
+    says for each output which positions count (a mask of a shape that is a prefix of the
+    output's, or that broadcasts to it); None or nothing stands for all.
     """
 
     name: str
     call: Call
+    sources: tuple[int, ...] = (0,)
+    where: tuple[Expression | None, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,6 +118,18 @@ class SymbolicShape:
 
 
 @dataclasses.dataclass(frozen=True)
+class SymbolicCall:
+    """Make a call on symbolic tensors, of unknown sizes where the layer was built for such.
+
+    Hands back one shape for each output, under `<name>.dtype` the names of their dtypes, and
+    under `<name>.mask` the shapes of their masks, None where an output carries none.
+    """
+
+    name: str
+    call: Call
+
+
+@dataclasses.dataclass(frozen=True)
 class ResetState:
     """Reset the states of a stateful layer."""
 
@@ -128,7 +151,7 @@ class Multiply:
     mode: str | None = None
 
 
-Step = Build | Call | Gradient | OutputShape | SymbolicShape | ResetState | Multiply
+Step = Build | Call | Gradient | OutputShape | SymbolicShape | SymbolicCall | ResetState | Multiply
 
 
 def operand_leaves(operand: Operand) -> Iterator[Expression | Output]:

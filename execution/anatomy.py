@@ -17,6 +17,7 @@ from catalogue.steps import (
     OutputShape,
     ResetState,
     Step,
+    SymbolicCall,
     SymbolicShape,
     Through,
     operand_leaves,
@@ -37,7 +38,7 @@ __all__ = [
 
 def layers_of(step: Step) -> list[str]:
     """The names of the layers that a step needs."""
-    if isinstance(step, Gradient):
+    if isinstance(step, Gradient | SymbolicCall):
         step = step.call
     if isinstance(step, Call):
         makers = [name for operand in _operands(step) for name in _through(operand)]
@@ -77,7 +78,7 @@ def roles_of(step: Call) -> list[bool]:
 
 def outputs_of(step: Step) -> list[Output]:
     """The outputs of earlier steps that a step needs."""
-    if isinstance(step, Gradient):
+    if isinstance(step, Gradient | SymbolicCall):
         step = step.call
     leaves: list[Any] = []
     if isinstance(step, Call):
@@ -150,4 +151,5 @@ def structure_of(step: Call) -> Any:
     return (
         tuple(map(shape_of, step.args)),
         tuple((name, shape_of(operand)) for name, operand in sorted(step.kwargs.items())),
+        step.twice,
     )

@@ -110,6 +110,11 @@ class Implementation:
             return self._custom(name)
         return getattr(self.keras.layers, name)
 
+    @property
+    def custom_layers(self) -> dict[str, Any]:
+        """The layers that are not Keras' own, and those that were overridden, by name."""
+        return {**{name: self._custom(name) for name in CUSTOM_LAYERS}, **self.overrides}
+
     def multiply(self, left: Any, right: Any) -> Any:
         """The product of two tensors, by the operator `*`."""
         override = self.overrides.get("multiply")

@@ -23,6 +23,7 @@ from catalogue.steps import (
     OutputShape,
     ResetState,
     Step,
+    SymbolicCall,
     SymbolicShape,
     Through,
 )
@@ -38,6 +39,7 @@ from execution.anatomy import (
 )
 from execution.implementation import Implementation
 from execution.results import MODES, Counters, Execution, Failure, Results
+from execution.symbols import saved_and_loaded, symbolic_inputs
 
 __all__ = ["MODES", "Counters", "Execution", "Failure", "Misplaced", "Results", "Runner"]
 
@@ -114,6 +116,8 @@ class Runner:
                 results.outputs[step.name] = tuple(_flat_shapes(shape))
             elif isinstance(step, SymbolicShape):
                 results.outputs[step.name] = self._symbolic(step, scope)
+            elif isinstance(step, SymbolicCall):
+                self._symbolic_call(step, scope, results)
             elif isinstance(step, ResetState):
                 _reset(scope[step.layer].layer)
             else:
@@ -128,11 +132,13 @@ class Runner:
             results.failures[name] = Failure(step_name, type(error).__name__, _said(error))
 
     def _build(self, step: Build) -> _Built:
-        key = (step.spec.key, step.input_shape)
+        key = (step.spec.key, step.input_shape, step.restored)
         built = self._layers.get(key)
         if built is None:
             with self.counters.of("build"):
                 layer = self._argument(step.spec)
+                if step.restored:
+                    layer = type(layer).from_config(layer.get_config())
                 if step.called:
                     layer(*map(self._tf.zeros, shapes_to_call(step)))
                 elif step.spec.layer not in CUSTOM_LAYERS:
@@ -167,7 +173,17 @@ class Runner:
     def _call(self, step: Call, scope: Mapping[str, _Built], results: Results) -> None:
         values = [value_of(leaf, results.outputs) for leaf in leaves_of(step)]
         mode = step.mode or self.execution.mode
-        if mode == "eager":
+        if step.saved:
+            with self.counters.of("save and load"):
+                inputs, outputs, _ = self._on_symbols(step, scope, results)
+                model = saved_and_loaded(self.implementation, inputs, outputs)
+                tensors = self._tf.nest.flatten(model([self._tensor(v) for v in values]))
+                masks = [getattr(tensor, "_keras_mask", None) for tensor in tensors]
+                told: list[str] = []
+                presence = [mask is not None for mask in masks]
+                arrays = self._hand_back(tensors)
+                mask_arrays = [np.asarray(mask) for mask in masks if mask is not None]
+        elif mode == "eager":
             with self.counters.of("eager call"):
                 with warnings.catch_warnings(record=True) as warned:
                     warnings.simplefilter("always")
@@ -177,7 +193,7 @@ class Runner:
                 arrays = self._hand_back(tensors)
                 mask_arrays = [np.asarray(mask) for mask in masks if mask is not None]
         else:
-            traced = self._traced(step, scope, values, mode, gradient=False)
+            traced = self._traced(step, scope, values, mode)
             with self.counters.of("traced call"):
                 tensors, mask_tensors = traced.function(*map(self._tensor, values))
                 arrays = self._hand_back(tensors)
@@ -190,12 +206,13 @@ class Runner:
 
     def _gradient(self, step: Gradient, scope: Mapping[str, _Built], results: Results) -> None:
         values = [value_of(leaf, results.outputs) for leaf in leaves_of(step.call)]
+        values += [np.asarray(where.value()) for where in step.where if where is not None]
         mode = step.call.mode or self.execution.mode
         if mode == "eager":
             with self.counters.of("eager gradient"):
-                gradients = self._differentiate(step.call, scope, [self._tensor(v) for v in values])
+                gradients = self._differentiate(step, scope, [self._tensor(v) for v in values])
         else:
-            traced = self._traced(step.call, scope, values, mode, gradient=True)
+            traced = self._traced(step.call, scope, values, mode, gradient=step)
             with self.counters.of("traced gradient"):
                 gradients = traced.function(*map(self._tensor, values))
         results.outputs[step.name] = tuple(self._hand_back(gradients))
@@ -227,23 +244,38 @@ class Runner:
 
         args = [live(operand) for operand in step.args]
         kwargs = {name: live(operand) for name, operand in step.kwargs.items()}
-        outputs = self._tf.nest.flatten(scope[step.layer].layer(*args, **kwargs))
+        layer = scope[step.layer].layer
+        if step.twice:
+            layer(*args, **kwargs)
+        outputs = self._tf.nest.flatten(layer(*args, **kwargs))
         return outputs, [getattr(tensor, "_keras_mask", None) for tensor in outputs]
 
     def _differentiate(
-        self, step: Call, scope: Mapping[str, _Built], tensors: list[Any]
+        self, step: Gradient, scope: Mapping[str, _Built], tensors: list[Any]
     ) -> list[Any]:
         tf = self._tf
+        sources = [tensors[place] for place in step.sources]
+        given = len(leaves_of(step.call))
+        wheres = iter(tensors[given:])
         with tf.GradientTape() as tape:
-            tape.watch(tensors[0])
-            outputs, _ = self._apply(step, scope, tensors)
-            total = tf.add_n([tf.reduce_sum(tf.sin(tensor)) for tensor in outputs])
-        variables = [_variable(weight) for weight in scope[step.layer].layer.trainable_weights]
+            for source in sources:
+                tape.watch(source)
+            outputs, _ = self._apply(step.call, scope, tensors[:given])
+            counted = []
+            for place, tensor in enumerate(outputs):
+                if place < len(step.where) and step.where[place] is not None:
+                    mask = next(wheres)
+                    behind = [1] * (tensor.shape.rank - mask.shape.rank)
+                    mask = tf.reshape(mask, tf.concat([tf.shape(mask), behind], 0))
+                    tensor = tf.where(mask, tensor, tf.zeros_like(tensor))  # noqa: PLW2901
+                counted.append(tf.reduce_sum(tf.sin(tensor)))
+            total = tf.add_n(counted)
+        variables = [_variable(weight) for weight in scope[step.call.layer].layer.trainable_weights]
         zero = tf.UnconnectedGradients.ZERO
         gradients: list[Any] = tape.gradient(
-            total, [tensors[0], *variables], unconnected_gradients=zero
+            total, [*sources, *variables], unconnected_gradients=zero
         )
-        return gradients
+        return [tf.convert_to_tensor(gradient) for gradient in gradients]  # some are sparse
 
     def _traced(
         self,
@@ -251,19 +283,22 @@ class Runner:
         scope: Mapping[str, _Built],
         values: list[np.ndarray],
         mode: str,
-        gradient: bool,
+        gradient: Gradient | None = None,
     ) -> _Traced:
         built = scope[step.layer]
         static = mode == "xla"
+        roles = roles_of(step)
+        roles += [True] * (len(values) - len(roles))  # where outputs count
         signature = tuple(
             (
                 value.dtype.name,
                 tuple(value.shape) if static else pattern_of(value, within, built.build),
             )
-            for value, within in zip(values, roles_of(step), strict=True)
+            for value, within in zip(values, roles, strict=True)
         )
         makers = tuple(id(scope[name]) for name in layers_of(step))
-        key = (structure_of(step), makers, signature, mode, gradient)
+        of = gradient and (gradient.sources, tuple(one is None for one in gradient.where))
+        key = (structure_of(step), makers, signature, mode, of)
         traced = built.traces.get(key)
         if traced is None:
             with self.counters.of("trace"):
@@ -277,7 +312,7 @@ class Runner:
         scope: Mapping[str, _Built],
         signature: tuple[tuple[str, tuple[int | None, ...]], ...],
         mode: str,
-        gradient: bool,
+        gradient: Gradient | None,
     ) -> _Traced:
         tf = self._tf
         presence: list[bool] = []
@@ -289,7 +324,8 @@ class Runner:
             return [tf.identity(tensor) for tensor in outputs], kept
 
         def differentiated(*tensors: Any) -> Any:
-            return self._differentiate(step, scope, list(tensors))
+            assert gradient is not None
+            return self._differentiate(gradient, scope, list(tensors))
 
         function = tf.function(
             differentiated if gradient else plain,
@@ -307,6 +343,28 @@ class Runner:
         symbolic = self.implementation.keras.Input(shape=step.shape, batch_size=step.batch)
         with self.counters.of("symbolic call"):
             return tuple(_flat_shapes(_shapes(scope[step.layer].layer(symbolic))))
+
+    def _symbolic_call(
+        self, step: SymbolicCall, scope: Mapping[str, _Built], results: Results
+    ) -> None:
+        with self.counters.of("symbolic call"):
+            _, outputs, masks = self._on_symbols(step.call, scope, results)
+        results.outputs[step.name] = tuple(map(tuple, (tensor.shape for tensor in outputs)))
+        results.outputs[f"{step.name}.dtype"] = tuple(
+            getattr(tensor.dtype, "name", tensor.dtype) for tensor in outputs
+        )
+        results.outputs[f"{step.name}.mask"] = tuple(
+            None if mask is None else tuple(mask.shape) for mask in masks
+        )
+
+    def _on_symbols(
+        self, call: Call, scope: Mapping[str, _Built], results: Results
+    ) -> tuple[list[Any], list[Any], list[Any]]:
+        """Symbolic inputs for the arrays of a call, the outputs of it, and their masks."""
+        build = scope[call.layer].build
+        values = [value_of(leaf, results.outputs) for leaf in leaves_of(call)]
+        inputs = symbolic_inputs(self.implementation, values, roles_of(call), build)
+        return (inputs, *self._apply(call, scope, inputs))
 
     def _multiply(self, step: Multiply, outputs: Mapping[str, Any]) -> np.ndarray:
         tf = self._tf

@@ -24,10 +24,11 @@ from catalogue.steps import (
     OutputShape,
     ResetState,
     Step,
+    SymbolicCall,
     SymbolicShape,
     Through,
 )
-from execution.anatomy import layers_of, leaf_patterns, outputs_of, shapes_to_call
+from execution.anatomy import layers_of, leaf_patterns, leaves_of, outputs_of, shapes_to_call
 
 __all__ = ["fails", "script"]
 
@@ -35,6 +36,13 @@ _SMALL = 12  # values that are written out
 
 _MASK = ".mask"  # how the outputs of a step that are masks are called
 _TOLD = ".told"  # and the warnings of a step that speak of masks
+_DTYPE = ".dtype"  # and the dtypes of symbolic outputs
+
+_TWICE = """\
+def twice(layer, *args, **kwargs):  # two calls on the same tensors
+    layer(*args, **kwargs)
+    return layer(*args, **kwargs)
+"""
 
 
 def script(
@@ -106,7 +114,7 @@ def _pruned(steps: tuple[Step, ...], needed: set[str]) -> list[Step]:
     ):
         return list(steps)
     kept: list[Step] = []
-    wanted = {name.removesuffix(_MASK).removesuffix(_TOLD) for name in needed}
+    wanted = {name.partition(".")[0] for name in needed}
     for step in reversed(steps):
         name = step.layer if isinstance(step, ResetState) else step.name
         if name in wanted:
@@ -127,6 +135,7 @@ class _Printer:
         self._taken: set[str] = {"np", "tf", "keras", "rng", "w"}
         self._outputs: dict[str, int] = {}
         self._builds: dict[str, Build] = {}
+        self._symbolic: set[str] = set()
 
     # -- names ---------------------------------------------------------------------------
 
@@ -140,10 +149,11 @@ class _Printer:
     def operand(self, operand: Expression | Output) -> str:
         """The text that stands for an array: a variable, or an expression over variables."""
         if isinstance(operand, Output):
-            if operand.step.endswith(_TOLD):
-                return f"{operand.step.removesuffix(_TOLD)}_told"
-            if operand.step.endswith(_MASK):
-                return f"{operand.step.removesuffix(_MASK)}_mask"
+            step, dot, what = operand.step.partition(".")
+            if dot and step in self._symbolic:
+                return f"{step}_{what}[{operand.index}]"
+            if dot:
+                return f"{step}_{what}"
             single = self._outputs.get(operand.step, 1) == 1
             return operand.step if single else f"{operand.step}[{operand.index}]"
         known = self._names.get(id(operand))
@@ -178,6 +188,8 @@ class _Printer:
             call = f"{step.layer}.compute_output_shape({step.input_shape})"
             self.lines.append(f"{step.name} = [tuple(s) for s in _shapes({call})]")
             self._shapes_helper()
+        elif isinstance(step, SymbolicCall):
+            self._symbolic_call(step)
         elif isinstance(step, SymbolicShape):
             call = f"{step.layer}(keras.Input({step.shape}, batch_size={step.batch}))"
             self.lines.append(f"{step.name} = [tuple(t.shape) for t in tf.nest.flatten({call})]")
@@ -202,6 +214,9 @@ class _Printer:
         texts = [CUSTOM_LAYERS[name] for name in spec.layers() if name in CUSTOM_LAYERS]
         self.preamble += [text for text in texts if text not in self.preamble]
         self.lines.append(f"{step.name} = {spec.source()}")
+        if step.restored:
+            again = f"type({step.name}).from_config({step.name}.get_config())"
+            self.lines.append(f"{step.name} = {again}")
         if step.weights is None:
             return
         several = isinstance(step.input_shape[0], tuple)
@@ -234,16 +249,59 @@ class _Printer:
 
         given = [text(operand) for operand in step.args]
         given += [f"{name}={text(operand)}" for name, operand in step.kwargs.items()]
+        if step.twice:
+            if _TWICE not in self.preamble:
+                self.preamble.append(_TWICE)
+            return f"twice({', '.join([step.layer, *given])})"
         return f"{step.layer}({', '.join(given)})"
+
+    def _symbols(self, step: Call) -> tuple[list[str], dict[int, str]]:
+        """Symbolic inputs for the arrays of a call, as texts, and their names by array."""
+        leaves, patterns = leaf_patterns(step, self._builds)
+        names, texts = {}, []
+        for place, (leaf, (rows, *sample)) in enumerate(zip(leaves, patterns, strict=True)):
+            names[id(leaf)] = f"inputs[{place}]"
+            dtype = np.asarray(leaf.value()).dtype.name if isinstance(leaf, Expression) else ""
+            texts.append(f"keras.Input({tuple(sample)}, {rows}, dtype={dtype!r})")
+        return texts, names
+
+    def _symbolic_call(self, step: SymbolicCall) -> None:
+        self._symbolic.add(step.name)
+        self._taken.add(step.name)
+        self._outputs[step.name] = 2
+        texts, names = self._symbols(step.call)
+        self.lines += [
+            f"inputs = [{', '.join(texts)}]",
+            f"outputs = tf.nest.flatten({self._called(step.call, names)})",
+            f"{step.name} = [tuple(t.shape) for t in outputs]",
+            f"{step.name}_dtype = [getattr(t.dtype, 'name', t.dtype) for t in outputs]",
+            f"{step.name}_mask = [getattr(t, '_keras_mask', None) for t in outputs]",
+        ]
+
+    def _saved(self, step: Call) -> str:
+        """Make a Functional model of a call, save and load it; the text that calls it."""
+        self.preamble.append("import tempfile\n")
+        texts, names = self._symbols(step)
+        leaves = ", ".join(f"tf.constant({self.operand(leaf)})" for leaf in leaves_of(step))
+        self.lines += [
+            f"inputs = [{', '.join(texts)}]",
+            f"model = keras.Model(inputs, {self._called(step, names)})",
+            'path = tempfile.mkdtemp() + "/model.keras"',
+            "model.save(path)",
+            "model = keras.models.load_model(path, custom_objects=globals())",
+        ]
+        return f"model([{leaves}])"
 
     def _call(self, step: Call) -> None:
         self._taken.add(step.name)
         self._outputs[step.name] = step.outputs
-        eager = (step.mode or self.mode) == "eager"
+        eager = (step.mode or self.mode) == "eager" or step.saved
         if f"{step.name}{_TOLD}" in self._masks:
             self._told(step, self._called(step))
             return
         call = self._called(step) if eager else self._graph(step)
+        if step.saved:
+            call = self._saved(step)
         if f"{step.name}{_MASK}" in self._masks:
             name = f"{step.name}_mask"
             if eager:
@@ -292,26 +350,36 @@ class _Printer:
 
     def _gradient(self, step: Gradient) -> None:
         call = step.call
-        first = call.args[0]
-        while isinstance(first, Through):
-            first = first.operands[0]
-        assert isinstance(first, Expression | Output)
-        source = self._name(f"x_{step.name}")
-        self.lines.append(f"{source} = tf.constant({self.operand(first)})")
-        self._names[id(first)] = source
-        text = self._called(call).replace(f"tf.constant({source})", source)
-        del self._names[id(first)]
+        leaves = leaves_of(call)
+        tensors, sources = {}, []
+        for place, leaf in enumerate(leaves):
+            text = f"tf.constant({self.operand(leaf)})"
+            if place in step.sources:
+                name = self._name(f"x_{step.name}")
+                self.lines.append(f"{name} = {text}")
+                sources.append(name)
+                text = name
+            tensors[id(leaf)] = text
+        wheres = [None if one is None else self.operand(one) for one in step.where]
+        text = self._called(call, tensors)
         self._taken.add(step.name)
         self._outputs[step.name] = 2
         self.lines += [
             "with tf.GradientTape() as tape:",
-            f"    tape.watch({source})",
+            *(f"    tape.watch({source})" for source in sources),
             f"    outputs = tf.nest.flatten({text})",
+        ]
+        for place, where in enumerate(wheres):
+            if where is not None:
+                t = f"outputs[{place}]"
+                shape = f"{where}.shape + (1,) * (len({t}.shape) - {where}.ndim)"
+                self.lines.append(f"    {t} = tf.where({where}.reshape({shape}), {t}, 0)")
+        self.lines += [
             "    total = tf.add_n([tf.reduce_sum(tf.sin(t)) for t in outputs])",
             "sources = [getattr(w, 'value', w) if not callable(getattr(w, 'value', None)) else w "
             f"for w in {call.layer}.trainable_weights]",
-            f"{step.name} = [np.array(g) for g in tape.gradient(total, [{source}, *sources], "
-            "unconnected_gradients='zero')]",
+            f"{step.name} = [np.array(g) for g in tape.gradient(total, [{', '.join(sources)}, "
+            "*sources], unconnected_gradients='zero')]",
         ]
 
     def _multiply(self, step: Multiply, left: str, right: str) -> None:

@@ -65,7 +65,7 @@ def ending(
     if not isinstance(comparison, Agrees):
         operands: dict[str, Expression | Output] = {"y": Output(comparison.step)}
         if isinstance(comparison, Raises) and mismatch.kind == "not refused":
-            expected = " or ".join(comparison.exceptions)
+            expected = " or ".join(comparison.exceptions) or "exception"
             return [
                 f"raise AssertionError('no {expected}, but shape ' + str({{y}}.shape))"
             ], operands

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from catalogue import weights as drawn_weights
 from catalogue.cases import Content
 from catalogue.expressions import Expression, Output, expression, literal
-from catalogue.layer_cases import Given, LayerCase, LayerEntry, Tensor
+from catalogue.layer_cases import Given, LayerCase, LayerEntry, Tensor, TensorMask
 from catalogue.layers import entry_of
 from catalogue.specs import Spec
 from catalogue.steps import Build, Call, Operand, Step, Through
@@ -71,14 +72,16 @@ class LayerSetting:
 
     # -- the layer and its calls ---------------------------------------------------------
 
-    def layer(self) -> str:
-        """Build the layer and give its name."""
-        if "layer" not in self._built:
-            self._built.add("layer")
+    def layer(self, *, restored: bool = False) -> str:
+        """Build the layer (or one from its configuration) and give its name."""
+        name = "restored" if restored else "layer"
+        if name not in self._built:
+            self._built.add(name)
             spec = self.case.spec.with_policy(self.case.policy)
             seed = self.case.weights if self.weight_shapes else None
-            self.steps.append(Build("layer", spec, self.input_shape, seed, self._called_to_build))
-        return "layer"
+            called = self._called_to_build
+            self.steps.append(Build(name, spec, self.input_shape, seed, called, restored))
+        return name
 
     @property
     def input_shape(self) -> Any:
@@ -99,22 +102,43 @@ class LayerSetting:
         """The shapes of the layer's trainable weights."""
         return self.entry.weights(self.case.spec, self.entry.shapes(self.case))
 
-    def call(self, name: str, *, content: Content | None = None, mode: str | None = None) -> Call:
-        """A call by the case's form, with this content (or the case's own) at masked steps."""
+    def call(
+        self,
+        name: str,
+        *,
+        layer: str | None = None,
+        content: Content | None = None,
+        at: str = "",
+        form: TensorMask | None = None,
+        masks: Callable[[int], Expression] | None = None,
+        travelling: Callable[[int], Expression] | None = None,
+        **options: Any,
+    ) -> Call:
+        """A call by the case's form, with this content (or the case's own) at masked steps.
+
+        `at` takes some rows only, such as `:0`; `form` is another way for masks to reach the
+        layer. Instead of the case's own, `masks` are given explicitly and `travelling` ones
+        travel, by the places of the tensors. `options` are those of the step.
+        """
         case, entry = self.case, self.entry
-        layer = self.layer()
+        form = form or case.form
+
+        def some(array: Expression) -> Expression:
+            return expression(f"x[{at}]", x=array) if at else array
+
         tensors: list[Operand] = []
         for place, tensor in enumerate(case.tensors):
-            given = self.holding(place, content)
-            if case.form == "travelling" and tensor.masked:
-                tensors.append(Through(self._maker(), (given, self.mask(place))))
+            given = some(self.holding(place, content))
+            if tensor.masked and (form == "travelling" or travelling is not None):
+                carried = self.mask(place) if travelling is None else travelling(place)
+                tensors.append(Through(self._maker(), (given, some(carried))))
             else:
                 tensors.append(given)
         kwargs: dict[str, Operand] = dict(case.arguments)
-        if case.form == "explicit":
-            kwargs |= self._explicit()
+        if form == "explicit":
+            kwargs |= self._explicit(lambda place: some((masks or self.given_mask)(place)))
         if case.element is not None:
-            kwargs[entry.element] = literal(case.elements, "elements")
+            kwargs[entry.element] = some(literal(case.elements, "elements"))
         if case.training is not None:
             kwargs["training"] = case.training
         args: tuple[Operand, ...]
@@ -125,16 +149,15 @@ class LayerSetting:
             args = tuple(tensors)
         else:
             args = (tensors[0] if len(tensors) == 1 else tensors,)
-        call = Call(name, layer, args, kwargs, entry.outputs(case), mode)
+        call = Call(name, layer or self.layer(), args, kwargs, entry.outputs(case), **options)
         self.steps.append(call)
         return call
 
-    def _explicit(self) -> dict[str, Operand]:
-        """The arguments that give the masks, in the dtype that the case has for them."""
+    def _explicit(self, given: Callable[[int], Expression]) -> dict[str, Operand]:
+        """The arguments that give the masks."""
         case, entry = self.case, self.entry
         masks: list[Operand] = [
-            self.given_mask(place) if tensor.masked else None
-            for place, tensor in enumerate(case.tensors)
+            given(place) if tensor.masked else None for place, tensor in enumerate(case.tensors)
         ]
         if not entry.parameters:
             return {"mask": masks[0] if len(masks) == 1 else masks}

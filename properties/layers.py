@@ -14,18 +14,20 @@ from properties.comparisons import Agrees, Comparison, Level, Plan, Tells
 from properties.layer_setting import LayerSetting
 from properties.registry import declare
 
-__all__: list[str] = []
+__all__ = ["certain", "reaches"]
 
 _GUIDE = "keras.io/guides/understanding_masking_and_padding"
 
 
-def _reaches(case: Any) -> bool:
+def reaches(case: Any) -> bool:
+    """Whether a mask reaches the layer in this case."""
     return bool(
         case.form in ("travelling", "explicit") and any(tensor.masked for tensor in case.tensors)
     )
 
 
-def _certain(case: Any) -> bool:
+def certain(case: Any) -> bool:
+    """Whether chance has no part in what comes out."""
     return not entry_of(case).random(case)
 
 
@@ -56,14 +58,14 @@ def told(case: LayerCase) -> Plan:
     """Where a mask stops its user is told, and nowhere else."""
     setting = LayerSetting(case)
     setting.call("y")
-    stops = setting.entry.stops and _reaches(case)
+    stops = setting.entry.stops and reaches(case)
     return Plan(tuple(setting.steps), (Tells("told", "y", None if stops else False),))
 
 
 @declare(
     family="layers",
     source=f"{_GUIDE}, Introduction ('should be skipped when processing the data')",
-    applies=lambda case: _reaches(case) and _certain(case),
+    applies=lambda case: reaches(case) and certain(case),
     of=lambda layer: LAYER_ENTRIES[layer].isolates,
     choices=("other",),
 )
@@ -84,7 +86,7 @@ def layer_isolation(case: LayerCase) -> Plan:
 @declare(
     family="layers",
     source="the layer's page: what it computes, and what it does with masks",
-    applies=_certain,
+    applies=certain,
     of=lambda layer: LAYER_ENTRIES[layer].reference is not None,
 )
 def layer_truth(case: LayerCase) -> Plan:
@@ -136,7 +138,7 @@ def finite_output(case: LayerCase) -> Plan:
 @declare(
     family="layers",
     source="keras.io/guides/writing_a_custom_training_loop_in_tensorflow: tf.function",
-    applies=_certain,
+    applies=certain,
     share=3,
     dear=True,
 )

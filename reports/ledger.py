@@ -132,7 +132,8 @@ class Deviation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One cause for which some versions depart from some properties.
 
     `deviating` and `healthy` are versions that were measured, such as `keras 3.15.1`; what
-    counts as affected is derived from them. `also` are further kinds in which the one cause shows:
+    counts as affected is derived from them. A `*` among `layers` stands for all: the cause lies
+    before any layer. `also` are further kinds in which the one cause shows:
     a mask of the wrong shape may be refused at one place and silently broadcast at another.
     """
 
@@ -153,6 +154,10 @@ class Deviation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def kinds(self) -> tuple[Kind, ...]:
         """Every kind in which the cause shows."""
         return (self.kind, *self.also)
+
+    def means(self, layer: str) -> bool:
+        """Whether the entry speaks of a layer."""
+        return layer in self.layers or "*" in self.layers
 
     def affects(self, name: str, version: str | Version) -> bool:
         """Whether a version of an implementation counts as affected.
@@ -221,7 +226,7 @@ class Ledger(msgspec.Struct, frozen=True):
         for one in self.deviations:
             if (
                 kind in one.kinds
-                and layer in one.layers
+                and one.means(layer)
                 and any(pattern.matches(property, comparison) for pattern in one.comparisons)
                 and one.region.covers(facts)
             ):
@@ -232,7 +237,7 @@ class Ledger(msgspec.Struct, frozen=True):
         return [
             one
             for one in self.deviations
-            if layer in one.layers and any(each.property == property for each in one.comparisons)
+            if one.means(layer) and any(each.property == property for each in one.comparisons)
         ]
 
     def deadly(self, property: str, layer: str) -> list[Deviation]:
@@ -241,7 +246,7 @@ class Ledger(msgspec.Struct, frozen=True):
             one
             for one in self.deviations
             if one.kind in _DEADLY
-            and layer in one.layers
+            and one.means(layer)
             and any(pattern.property == property for pattern in one.comparisons)
         ]
 

@@ -144,6 +144,10 @@ def _scope_problems(
     for pattern in deviation.comparisons:
         if pattern.property not in properties:
             yield f"unknown property {pattern.property!r}"
+    if "*" in deviation.layers:
+        if len(deviation.layers) > 1:
+            yield f"layers {listed(deviation.layers, 'and')}: '*' means all of them"
+        return
     for layer in deviation.layers:
         if layer not in known:
             yield f"unknown layer {layer!r}"
@@ -192,7 +196,7 @@ def _pin_problems(
             f"comparison {pin.comparison!r} of property {pin.property!r} "
             "is outside the entry's own comparisons"
         )
-    if pin.layer not in deviation.layers:
+    if not deviation.means(pin.layer):
         yield f"layer {pin.layer!r} is outside the entry's own layers"
     if pin.layer not in properties.get(pin.property, ()):
         yield f"property {pin.property!r} does not apply to layer {pin.layer!r}"

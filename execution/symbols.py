@@ -1,0 +1,42 @@
+"""Symbolic tensors, and models that are made of them, saved and loaded."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from catalogue.steps import Build
+from execution.anatomy import pattern_of
+from execution.implementation import Implementation
+
+__all__ = ["saved_and_loaded", "symbolic_inputs"]
+
+
+def symbolic_inputs(
+    implementation: Implementation,
+    values: Sequence[np.ndarray],
+    roles: Sequence[bool],
+    build: Build,
+) -> list[Any]:
+    """A `keras.Input` for each array, of unknown sizes where the layer was built for such."""
+    found = []
+    for value, timed in zip(values, roles, strict=True):
+        rows, *sample = pattern_of(value, timed, build)
+        found.append(
+            implementation.keras.Input(shape=tuple(sample), batch_size=rows, dtype=value.dtype.name)
+        )
+    return found
+
+
+def saved_and_loaded(implementation: Implementation, inputs: list[Any], outputs: list[Any]) -> Any:
+    """The Functional model of these symbolic tensors, saved in the native format and loaded."""
+    keras = implementation.keras
+    model = keras.Model(inputs, outputs)
+    with tempfile.TemporaryDirectory() as folder:
+        path = f"{folder}/model.keras"
+        model.save(path)
+        with keras.utils.custom_object_scope(implementation.custom_layers):
+            return keras.models.load_model(path)

@@ -1,0 +1,263 @@
+"""What a layer's calls must have in common: with one another, with symbolic ones, when restored."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from catalogue.expressions import Output, expression, literal
+from catalogue.layer_cases import LayerCase
+from catalogue.layers import LAYER_ENTRIES, entry_of
+from catalogue.steps import Gradient, SymbolicCall
+from properties.comparisons import Agrees, Comparison, Plan, Raises
+from properties.layer_setting import LayerSetting
+from properties.layers import certain, reaches
+from properties.registry import declare
+
+__all__: list[str] = []
+
+_LAYER = "keras.io/api/layers/base_layer"
+_SAVING = "keras.io/guides/serialization_and_saving"
+
+
+def _outputs_agree(setting: LayerSetting, left: str, right: str, **bound: Any) -> list[Comparison]:
+    """All outputs of two calls agree where they are valid, and so do their masks."""
+    mask = Agrees("mask", Output(f"{left}.mask"), Output(f"{right}.mask"))
+    return [
+        mask,
+        *(
+            Agrees(name, setting.at_valid(left, k), setting.at_valid(right, k), **bound)
+            for k, name in enumerate(setting.names)
+        ),
+    ]
+
+
+@declare(
+    family="layers",
+    source=f"{_LAYER}: a call transforms inputs into outputs; contracts: it leaves its inputs, "
+    "their masks and the layer as they were",
+    applies=certain,
+    share=2,
+)
+def no_trace(case: LayerCase) -> Plan:
+    """A second call on the same tensors gives what the first one gave, mask included."""
+    setting = LayerSetting(case)
+    setting.call("y")
+    setting.call("z", twice=True)
+    return Plan(tuple(setting.steps), tuple(_outputs_agree(setting, "z", "y")))
+
+
+@declare(
+    family="layers",
+    source=f"{_LAYER}, call: on symbolic tensors it gives what it gives on others",
+    share=2,
+    dear=True,
+)
+def layer_symbolic(case: LayerCase) -> Plan:
+    """A symbolic call agrees with a traced one on shapes, dtypes and on which mask comes out."""
+    setting = LayerSetting(case)
+    call = setting.call("y")
+    setting.steps.append(SymbolicCall("symbolic", call))
+    comparisons: list[Comparison] = []
+    for k, name in enumerate(setting.names):
+        shape, dtype = name.replace("output", "shape"), name.replace("output", "dtype")
+        y = Output("y", k)
+        said = expression(
+            "tuple(b if a is None else a for a, b in zip(said, y.shape)) if len(said) == y.ndim "
+            "else said",
+            said=Output("symbolic", k),
+            y=y,
+        )
+        comparisons.append(Agrees(shape, said, expression("y.shape", y=y)))
+        same = expression("dtype == y.dtype.name", dtype=Output("symbolic.dtype", k), y=y)
+        comparisons.append(Agrees(dtype, same, literal(True)))
+    there, real = (
+        expression("mask is not None", mask=Output(f"{name}.mask")) for name in ("symbolic", "y")
+    )
+    comparisons.append(Agrees("mask is there", there, real))
+    return Plan(tuple(setting.steps), tuple(comparisons))
+
+
+def _differentiable(case: Any) -> bool:
+    return bool(certain(case) and reaches(case) and "16" not in case.policy)
+
+
+@declare(
+    family="layers",
+    source="keras.io/guides/understanding_masking_and_padding, Introduction ('should be skipped "
+    "when processing the data'): what is skipped has no gradient and gives none",
+    applies=_differentiable,
+    of=lambda layer: LAYER_ENTRIES[layer].isolates and not LAYER_ENTRIES[layer].made,
+    choices=("other", "finite"),
+    share=2,
+)
+def layer_gradient(case: LayerCase) -> Plan:
+    """Gradients of valid outputs are zero at masked steps of inputs, and do not see padding."""
+    setting = LayerSetting(case)
+    outputs = range(len(setting.names))
+    where = tuple(
+        None if setting.positions(k) is None else literal(setting.positions(k), f"counts{k or ''}")
+        for k in outputs
+    )
+    for name, content in (("y", None), ("z", case.other)):
+        call = setting.call(name, content=content)
+        setting.steps[-1] = Gradient(f"d{name}", call, _sources(case), where)
+    comparisons: list[Comparison] = []
+    for place, tensor in enumerate(case.tensors):
+        suffix = f" {place}" if len(case.tensors) > 1 else ""
+        one, other = (Output(name, place) for name in ("dz", "dy"))
+        comparisons.append(Agrees(f"gradient of input{suffix}", one, other))
+        if tensor.masked and setting.entry.zero_gradient(case, place):
+            mask = setting.mask(place)
+            at = expression("d[~mask]", d=other, mask=mask)
+            zeros = expression("np.zeros_like(a)", a=at)
+            comparisons.append(Agrees(f"gradient at masked steps{suffix}", at, zeros))
+    for k in range(len(setting.weight_shapes)):
+        one, other = (Output(name, len(case.tensors) + k) for name in ("dz", "dy"))
+        comparisons.append(Agrees(f"gradient of weight {k}", one, other))
+    return Plan(tuple(setting.steps), tuple(comparisons))
+
+
+def _sources(case: LayerCase) -> tuple[int, ...]:
+    """The places of the tensors among all that is given: each may bring its mask with it."""
+    found, place = [], 0
+    for tensor in case.tensors:
+        found.append(place)
+        place += 2 if tensor.masked and case.form == "travelling" else 1
+    return tuple(found)
+
+
+@declare(
+    family="layers",
+    source="rows of a batch are samples of their own; an empty batch is one of no rows",
+    share=2,
+)
+def zero_rows(case: LayerCase) -> Plan:
+    """A batch of no rows gives outputs and a mask of no rows, of the same shape otherwise."""
+    setting = LayerSetting(case)
+    setting.call("y")
+    setting.call("none", at=":0")
+    comparisons: list[Comparison] = []
+    for k, name in enumerate(setting.names):
+        shape = expression("(0, *y.shape[1:])", y=Output("y", k))
+        found = expression("y.shape", y=Output("none", k))
+        comparisons.append(Agrees(name.replace("output", "shape"), found, shape))
+    mask = expression("None if mask is None else mask[:0]", mask=Output("y.mask"))
+    comparisons.append(Agrees("mask", Output("none.mask"), mask))
+    return Plan(tuple(setting.steps), tuple(comparisons))
+
+
+@declare(
+    family="layers",
+    source="rows of a batch are samples of their own",
+    applies=lambda case: certain(case) and case.training is not True,
+    share=2,
+)
+def row_alone(case: LayerCase) -> Plan:
+    """A row by itself gives what it gives among others."""
+    setting = LayerSetting(case)
+    row = case.weights % case.tensors[0].shape[0]
+    at = f"{row}:{row + 1}"
+    setting.call("y")
+    setting.call("alone", at=at)
+    comparisons: list[Comparison] = []
+    for k, name in enumerate(setting.names):
+        valid, whole = setting.positions(k), expression(f"y[{at}]", y=Output("y", k))
+        alone = Output("alone", k)
+        if valid is not None:
+            kept = valid[row : row + 1] if valid.shape[0] > 1 else valid
+            said = literal(kept, f"valid{k or ''}")
+            index = (
+                "y[valid]"
+                if setting.entry.positions is None
+                else ("y[np.broadcast_to(valid, y.shape)]")
+            )
+            pair = [expression(index, y=side, valid=said) for side in (alone, whole)]
+        else:
+            pair = [alone, whole]  # type: ignore[list-item]
+        comparisons.append(Agrees(name, pair[0], pair[1], setting.tolerance))
+    mask = expression(f"None if mask is None else mask[{at}]", mask=Output("y.mask"))
+    comparisons.append(Agrees("mask", Output("alone.mask"), mask))
+    return Plan(tuple(setting.steps), tuple(comparisons))
+
+
+@declare(
+    family="layers",
+    source="the layer's page, call argument `mask`: it is the mask that the layer uses",
+    applies=lambda case: certain(case) and case.form == "explicit" and reaches(case),
+    of=lambda layer: LAYER_ENTRIES[layer].explicit,
+)
+def layer_mask_precedence(case: LayerCase) -> Plan:
+    """An explicit mask beats the one that travels with the tensor."""
+    setting = LayerSetting(case)
+    setting.call("y")
+
+    def other(place: int) -> Any:
+        return expression("~mask", "travelling_mask", mask=setting.mask(place))
+
+    setting.call("z", travelling=other)
+    comparisons = [
+        Agrees(name, setting.at_valid("z", k), setting.at_valid("y", k))
+        for k, name in enumerate(setting.names)
+    ]
+    return Plan(tuple(setting.steps), tuple(comparisons))
+
+
+_WRONG = {
+    "a step more": "np.concatenate([mask, mask[:, :1]], 1)",
+    "a row more": "np.concatenate([mask, mask[:1]], 0)",
+    "half the rows": "mask[: len(mask) // 2]",
+    "no step": "mask[:, :0]",
+}
+
+
+@declare(
+    family="layers",
+    source="contracts: a mask whose shape fits no documented form is refused, never broadcast, "
+    "cut or ignored",
+    level="should",
+    applies=lambda case: (
+        case.form == "explicit" and reaches(case) and entry_of(case).uses_mask(case)
+    ),
+    of=lambda layer: LAYER_ENTRIES[layer].explicit,
+)
+def wrong_mask_refused(case: LayerCase) -> Plan:
+    """A mask that has other sizes than its tensor is refused."""
+    setting = LayerSetting(case)
+    which = case.weights % len(case.tensors)
+    places = [place for place, tensor in enumerate(case.tensors) if tensor.masked]
+    wrong_place = places[which % len(places)]
+    comparisons: list[Comparison] = []
+    rows = len(case.tensors[wrong_place].mask)
+    for number, (name, source) in enumerate(_WRONG.items()):
+        if setting.entry.broadcasts and name == "half the rows" and rows in (2, 3):
+            continue  # a single row, which broadcasts
+
+        def masks(place: int, source: str = source) -> Any:
+            mask = setting.given_mask(place)
+            return expression(source, mask=mask) if place == wrong_place else mask
+
+        call = setting.call(f"y{number}", masks=masks)
+        comparisons.append(Raises(name, call.name, (), "should"))
+    return Plan(tuple(setting.steps), tuple(comparisons))
+
+
+@declare(
+    family="layers",
+    source=f"{_SAVING}: a layer restored from its configuration, or with its model from a file, "
+    "is the same layer",
+    applies=certain,
+    share=4,
+    dear=True,
+)
+def round_trip(case: LayerCase) -> Plan:
+    """Restored from its configuration or from a file, a layer gives the same, masks included."""
+    setting = LayerSetting(case)
+    setting.call("y", mode="eager")
+    setting.call("restored_y", layer=setting.layer(restored=True), mode="eager")
+    setting.call("saved_y", saved=True)
+    comparisons: list[Comparison] = []
+    for what, name in (("restored", "restored_y"), ("saved", "saved_y")):
+        for one in _outputs_agree(setting, name, "y", tolerance=setting.tolerance):
+            assert isinstance(one, Agrees)
+            comparisons.append(Agrees(f"{what} {one.name}", one.left, one.right, one.tolerance))
+    return Plan(tuple(setting.steps), tuple(comparisons))
