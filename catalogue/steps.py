@@ -12,6 +12,7 @@ from catalogue.specs import Spec
 __all__ = [
     "Build",
     "Call",
+    "Define",
     "Gradient",
     "Multiply",
     "Operand",
@@ -59,6 +60,22 @@ class Build:
 
 
 @dataclasses.dataclass(frozen=True)
+class Define:
+    """Run `source`, which defines a model (or function) called `name`, and a list of its `layers`.
+
+    Layer number k is given the weights drawn from the seed `weights + k`. `customs` names the
+    custom layers that the source uses; `input_shape` has the shapes of all arrays that the
+    model takes, in a list.
+    """
+
+    name: str
+    source: str
+    input_shape: tuple[tuple[int | None, ...], ...]
+    weights: int
+    customs: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
 class Call:
     """Call the layer that `layer` names; hands back its `outputs` tensors, in their order.
 
@@ -66,7 +83,8 @@ class Call:
     that speak of masks. `mode` overrides the mode of the execution (an agreement property runs
     one call in both). With `twice` the layer is called two times on the same tensors, and what
     the second call gives is handed back. With `saved` the call becomes a Functional model, which
-    is saved in the native format, loaded and then called, eagerly.
+    is saved in the native format, loaded and then called, eagerly. `method` is another way to
+    run a model: `predict` or `predict_on_batch`; no mask comes back from these.
     """
 
     name: str
@@ -77,6 +95,7 @@ class Call:
     mode: str | None = None
     twice: bool = False
     saved: bool = False
+    method: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,7 +170,17 @@ class Multiply:
     mode: str | None = None
 
 
-Step = Build | Call | Gradient | OutputShape | SymbolicShape | SymbolicCall | ResetState | Multiply
+Step = (
+    Build
+    | Define
+    | Call
+    | Gradient
+    | OutputShape
+    | SymbolicShape
+    | SymbolicCall
+    | ResetState
+    | Multiply
+)
 
 
 def operand_leaves(operand: Operand) -> Iterator[Expression | Output]:

@@ -11,6 +11,7 @@ from catalogue.expressions import Expression, Output
 from catalogue.steps import (
     Build,
     Call,
+    Define,
     Gradient,
     Multiply,
     Operand,
@@ -99,7 +100,7 @@ def value_of(leaf: Expression | Output, outputs: Mapping[str, Any]) -> np.ndarra
 
 
 def leaf_patterns(
-    step: Call, builds: Mapping[str, Build]
+    step: Call, builds: Mapping[str, Build | Define]
 ) -> tuple[list[Expression | Output], list[tuple[int | None, ...]]]:
     """The arrays of a call and the shapes that its trace is made for, None where unknown."""
     build = builds[step.layer]
@@ -112,7 +113,7 @@ def leaf_patterns(
     return leaves_of(step), patterns
 
 
-def pattern_of(value: np.ndarray, timed: bool, build: Build) -> tuple[int | None, ...]:
+def pattern_of(value: np.ndarray, timed: bool, build: Build | Define) -> tuple[int | None, ...]:
     """The shape that a trace is made for: unknown where the layer was built for unknown sizes."""
     shape: list[int | None] = list(value.shape)
     sizes = build.input_shape
@@ -123,6 +124,7 @@ def pattern_of(value: np.ndarray, timed: bool, build: Build) -> tuple[int | None
         timed_axes = sum(size is None for size in sizes[0])
         return (*[None] * min(timed_axes, value.ndim), *value.shape[timed_axes:])
     # A state has rows and no steps; the inputs of a `time_major` layer have steps before rows.
+    assert isinstance(build, Build)
     axes = tuple(range(len(sizes))) if timed else (1,) if build.spec.get("time_major") else (0,)
     for axis, of_inputs in zip(range(len(shape)), axes, strict=False):
         if sizes[of_inputs] is None:
@@ -130,7 +132,7 @@ def pattern_of(value: np.ndarray, timed: bool, build: Build) -> tuple[int | None
     return tuple(shape)
 
 
-def shapes_to_call(build: Build) -> list[list[int]]:
+def shapes_to_call(build: Build | Define) -> list[list[int]]:
     """The shapes of the tensors of zeros that a layer is built by a call on."""
     shapes = build.input_shape if isinstance(build.input_shape[0], tuple) else (build.input_shape,)
     return [[1 if size is None else size for size in shape] for shape in shapes]

@@ -110,6 +110,16 @@ class Implementation:
             return self._custom(name)
         return getattr(self.keras.layers, name)
 
+    def defined(self, source: str, customs: tuple[str, ...]) -> dict[str, Any]:
+        """What code of ours defines that builds a model; overridden layers stand in for Keras'."""
+        overridden = _Overridden(
+            self.keras, layers=_Overridden(self.keras.layers, **self.overrides)
+        )
+        names: dict[str, Any] = {"keras": overridden, "tf": self.tensorflow, "__name__": "chain"}
+        names |= {name: self.layer_class(name) for name in customs}
+        exec(source, names)  # our own text only
+        return names
+
     @property
     def custom_layers(self) -> dict[str, Any]:
         """The layers that are not Keras' own, and those that were overridden, by name."""
@@ -127,3 +137,14 @@ class Implementation:
             exec(CUSTOM_LAYERS[name], names)  # our own text only
             self._made[name] = names[name]
         return self._made[name]
+
+
+class _Overridden:
+    """A namespace with some of its names standing for something else."""
+
+    def __init__(self, real: Any, **names: Any) -> None:
+        self._real = real
+        self.__dict__.update(names)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)

@@ -17,6 +17,7 @@ from catalogue.specs import Spec
 from catalogue.steps import (
     Build,
     Call,
+    Define,
     Gradient,
     Multiply,
     Operand,
@@ -49,9 +50,10 @@ class _Built:
     """A live layer, the seed of the weights that it holds, and its traced functions."""
 
     layer: Any
-    build: Build
+    build: Build | Define
     seed: int | None = None
     started: list[np.ndarray] = dataclasses.field(default_factory=list)
+    parts: list[Any] = dataclasses.field(default_factory=list)  # the layers of a chain
     traces: dict[Any, _Traced] = dataclasses.field(default_factory=dict)
 
 
@@ -107,6 +109,8 @@ class Runner:
         try:
             if isinstance(step, Build):
                 scope[step.name] = self._build(step)
+            elif isinstance(step, Define):
+                scope[step.name] = self._define(step)
             elif isinstance(step, Call):
                 self._call(step, scope, results)
             elif isinstance(step, Gradient):
@@ -159,6 +163,20 @@ class Runner:
             built.seed = step.weights
         return built
 
+    def _define(self, step: Define) -> _Built:
+        key = (step.name, step.source)
+        if key not in self._layers:
+            with self.counters.of("build"):
+                names = self.implementation.defined(step.source, step.customs)
+                self._layers[key] = _Built(names[step.name], step, parts=names["layers"])
+        built = self._layers[key]
+        if built.seed != step.weights:
+            with self.counters.of("set weights"):
+                for place, layer in enumerate(built.parts):
+                    _set_weights(layer, step.weights + place)
+            built.seed = step.weights
+        return built
+
     def _argument(self, value: Any) -> Any:
         """What a spec, or an argument of one, is in the implementation."""
         if isinstance(value, tuple):
@@ -173,13 +191,21 @@ class Runner:
     def _call(self, step: Call, scope: Mapping[str, _Built], results: Results) -> None:
         values = [value_of(leaf, results.outputs) for leaf in leaves_of(step)]
         mode = step.mode or self.execution.mode
-        if step.saved:
+        told: list[str]
+        if step.method:
+            with self.counters.of(step.method):
+                given = values[0] if len(values) == 1 else values
+                quiet = {"verbose": 0} if step.method == "predict" else {}
+                found = getattr(scope[step.layer].layer, step.method)(given, **quiet)
+                arrays = [np.asarray(array) for array in self._tf.nest.flatten(found)]
+                told, presence, mask_arrays = [], [False] * len(arrays), []
+        elif step.saved:
             with self.counters.of("save and load"):
                 inputs, outputs, _ = self._on_symbols(step, scope, results)
                 model = saved_and_loaded(self.implementation, inputs, outputs)
                 tensors = self._tf.nest.flatten(model([self._tensor(v) for v in values]))
                 masks = [getattr(tensor, "_keras_mask", None) for tensor in tensors]
-                told: list[str] = []
+                told = []
                 presence = [mask is not None for mask in masks]
                 arrays = self._hand_back(tensors)
                 mask_arrays = [np.asarray(mask) for mask in masks if mask is not None]

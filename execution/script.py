@@ -18,6 +18,7 @@ from catalogue.expressions import Expression, Output, literal
 from catalogue.steps import (
     Build,
     Call,
+    Define,
     Gradient,
     Multiply,
     Operand,
@@ -134,7 +135,7 @@ class _Printer:
         self._names: dict[int, str] = {}
         self._taken: set[str] = {"np", "tf", "keras", "rng", "w"}
         self._outputs: dict[str, int] = {}
-        self._builds: dict[str, Build] = {}
+        self._builds: dict[str, Build | Define] = {}
         self._symbolic: set[str] = set()
 
     # -- names ---------------------------------------------------------------------------
@@ -153,7 +154,8 @@ class _Printer:
             if dot and step in self._symbolic:
                 return f"{step}_{what}[{operand.index}]"
             if dot:
-                return f"{step}_{what}"
+                several = what == "mask" and self._outputs.get(step, 1) > 1
+                return f"{step}_{what}[{operand.index}]" if several else f"{step}_{what}"
             single = self._outputs.get(operand.step, 1) == 1
             return operand.step if single else f"{operand.step}[{operand.index}]"
         known = self._names.get(id(operand))
@@ -176,6 +178,8 @@ class _Printer:
         """Write one step."""
         if isinstance(step, Build):
             self._build(step)
+        elif isinstance(step, Define):
+            self._define(step)
         elif isinstance(step, Call):
             self._call(step)
         elif isinstance(step, Gradient):
@@ -230,6 +234,18 @@ class _Printer:
         self.lines.append(
             f"{step.name}.set_weights([{weights.SOURCE} for w in {step.name}.get_weights()])"
         )
+
+    def _define(self, step: Define) -> None:
+        self._taken |= {step.name, "layers"}
+        self._builds[step.name] = step
+        texts = [CUSTOM_LAYERS[name] for name in step.customs if name in CUSTOM_LAYERS]
+        self.preamble += [text for text in texts if text not in self.preamble]
+        self.lines += [
+            *step.source.splitlines(),
+            "for k, layer in enumerate(layers):",
+            f"    rng = np.random.default_rng({step.weights} + k)",
+            f"    layer.set_weights([{weights.SOURCE} for w in layer.get_weights()])",
+        ]
 
     def _called(self, step: Call, tensors: dict[int, str] | None = None) -> str:
         """The expression that makes the call, over constants or over named tensors."""
@@ -295,21 +311,24 @@ class _Printer:
     def _call(self, step: Call) -> None:
         self._taken.add(step.name)
         self._outputs[step.name] = step.outputs
-        eager = (step.mode or self.mode) == "eager" or step.saved
+        eager = (step.mode or self.mode) == "eager" or step.saved or bool(step.method)
         if f"{step.name}{_TOLD}" in self._masks:
             self._told(step, self._called(step))
             return
         call = self._called(step) if eager else self._graph(step)
         if step.saved:
             call = self._saved(step)
+        if step.method:
+            arrays = ", ".join(self.operand(leaf) for leaf in leaves_of(step))
+            call = f"{step.layer}.{step.method}([{arrays}])"
         if f"{step.name}{_MASK}" in self._masks:
             name = f"{step.name}_mask"
             if eager:
                 self.lines.append(f"tensor = {call}")
-                self.lines.append(f"{name} = getattr(tensor, '_keras_mask', None)")
+                self.lines.append(f"{name} = {_masks_of('tensor', step.outputs)}")
             else:
                 self.lines.append(f"tensor, {name} = {call}")
-            self.lines.append(f"{name} = None if {name} is None else np.array({name})")
+            self.lines.append(f"{name} = {_as_arrays(name, step.outputs)}")
             call = "tensor"
         if step.outputs == 1:
             self.lines.append(f"{step.name} = np.array({call})")
@@ -340,7 +359,7 @@ class _Printer:
         function = self._name(f"call_{step.name}")
         body = self._called(step, names)
         if f"{step.name}{_MASK}" in self._masks:
-            body = f"(t := {body}, getattr(t, '_keras_mask', None))"
+            body = f"(t := {body}, {_masks_of('t', step.outputs)})"
         jit = ", jit_compile=True" if (step.mode or self.mode) == "xla" else ""
         self.lines.append(
             f"{function} = tf.function(lambda {', '.join(names[id(leaf)] for leaf in leaves)}: "
@@ -398,6 +417,19 @@ class _Printer:
                 f"tf.function(lambda a, b: a * b, input_signature=[{signature}])({left}, {right})"
             )
         self.lines.append(f"{step.name} = np.array({call})")
+
+
+def _masks_of(tensor: str, outputs: int) -> str:
+    """The text that takes the mask off a tensor, or the masks off a list of them."""
+    if outputs == 1:
+        return f"getattr({tensor}, '_keras_mask', None)"
+    return f"[getattr(one, '_keras_mask', None) for one in tf.nest.flatten({tensor})]"
+
+
+def _as_arrays(masks: str, outputs: int) -> str:
+    if outputs == 1:
+        return f"None if {masks} is None else np.array({masks})"
+    return f"[None if one is None else np.array(one) for one in {masks}]"
 
 
 def _short(operand: Expression) -> str | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from catalogue.steps import Build
+from catalogue.steps import Build, Define
 from execution.anatomy import pattern_of
 from execution.implementation import Implementation
 
@@ -19,7 +19,7 @@ def symbolic_inputs(
     implementation: Implementation,
     values: Sequence[np.ndarray],
     roles: Sequence[bool],
-    build: Build,
+    build: Build | Define,
 ) -> list[Any]:
     """A `keras.Input` for each array, of unknown sizes where the layer was built for such."""
     found = []

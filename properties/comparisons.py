@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from catalogue.expressions import Expression, Output
-from catalogue.steps import Build, Step
+from catalogue.steps import Build, Define, Step
 from execution.results import Failure, Results
 
 __all__ = [
@@ -105,10 +105,14 @@ Comparison = Agrees | Raises | Runs | Tells
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What a property asks of an implementation for one case, and what it then compares."""
+    """What a property asks of an implementation for one case, and what it then compares.
+
+    With `first_only` a comparison that fails makes those after it meaningless.
+    """
 
     steps: tuple[Step, ...]
     comparisons: tuple[Comparison, ...]
+    first_only: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,7 +140,7 @@ def mismatches(plan: Plan, results: Results) -> Iterator[Mismatch]:
     A step that raised fails the comparisons that need it, of which the first is reported.
     """
     blamed: set[str] = set()
-    builds = {step.name for step in plan.steps if isinstance(step, Build)}
+    builds = {step.name for step in plan.steps if isinstance(step, Build | Define)}
     for comparison in plan.comparisons:
         if isinstance(comparison, Raises):
             found = _not_refused(comparison, results)
@@ -156,6 +160,8 @@ def mismatches(plan: Plan, results: Results) -> Iterator[Mismatch]:
                 found = _disagreement(comparison, results)
         if found is not None:
             yield found
+            if plan.first_only:
+                return
 
 
 def _failure(comparison: Agrees, results: Results) -> Failure | None:

@@ -16,10 +16,18 @@ from packaging.version import Version
 from catalogue import broadcasting as broadcast
 from catalogue import traits as recurrent_traits
 from catalogue.cases import CallForm, RaggedBatch, RecurrentCase
+from catalogue.chains import ChainCase
 from catalogue.layer_cases import LayerCase
 from catalogue.layers import LAYER_ENTRIES
 from catalogue.recurrent import FLAGS, LAYERS
 from catalogue.specs import Spec
+from properties.chain_family import (
+    CHAINS,
+    chain_facts,
+    chain_strata,
+    chain_traits,
+    simpler_chain,
+)
 from properties.layer_family import layer_facts, layer_strata, layer_traits, simpler_layer
 from properties.registry import Property
 from properties.strata import Strata, Stratum, domains_of
@@ -297,6 +305,17 @@ FAMILIES: dict[str, Family] = {
         simpler_layer,
         lambda fact: fact in _LAYER_BATCH or fact.startswith("content="),
         lambda layer: (LAYER_ENTRIES[layer].since, LAYER_ENTRIES[layer].until),
+    ),
+    "chains": Family(
+        "chains",
+        CHAINS,
+        ("graph",),
+        ChainCase,
+        chain_strata,
+        chain_traits,
+        chain_facts,
+        simpler_chain,
+        lambda fact: True,
     ),
     "broadcasting": Family(
         "broadcasting",
