@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from catalogue.cases import FINITE_CONTENTS
 from catalogue.chains import ChainCase, Way
 from catalogue.expressions import Output, expression, literal
 from properties.chain_setting import ChainSetting
-from properties.comparisons import Agrees, Comparison, Level, Plan
+from properties.comparisons import Agrees, Comparison, Level, Plan, Runs
 from properties.registry import declare
 
 __all__: list[str] = []
@@ -25,11 +23,7 @@ def prediction(case: ChainCase) -> Plan:
     """The mask behind each layer of a chain is the one that the layers' contracts give."""
     setting = ChainSetting(case)
     setting.call("y", setting.model(all_outputs=True), outputs=len(case.nodes))
-    comparisons: list[Comparison] = []
-    for place, (label, stage) in enumerate(zip(setting.labels(), setting.stages, strict=True)):
-        expected = literal(stage.mask, "expected")
-        comparisons.append(Agrees(f"mask behind {label}", Output("y.mask", place), expected))
-    return _first_of_each(setting, comparisons)
+    return _in_order(setting, _masks(setting), [])
 
 
 @declare(family="chains", source="the pages of the layers: what each computes, one after the other")
@@ -37,13 +31,13 @@ def chain_truth(case: ChainCase) -> Plan:
     """Behind each layer of a chain stands what the NumPy references of the layers give."""
     setting = ChainSetting(case)
     setting.call("y", setting.model(all_outputs=True), outputs=len(case.nodes))
-    comparisons: list[Comparison] = []
+    outputs = []
     for place, (label, stage) in enumerate(zip(setting.labels(), setting.stages, strict=True)):
         said = ~np.isnan(stage.output)
         if stage.mask is not None:
             behind = [1] * (stage.output.ndim - stage.mask.ndim)
             said &= stage.mask.reshape(*stage.mask.shape, *behind)
-        comparisons.append(
+        outputs.append(
             Agrees(
                 f"output of {label}",
                 expression("y[said]", y=Output("y", place), said=literal(said, "said")),
@@ -51,7 +45,7 @@ def chain_truth(case: ChainCase) -> Plan:
                 setting.tolerances[place],
             )
         )
-    return _first_of_each(setting, comparisons)
+    return _in_order(setting, _masks(setting), outputs)
 
 
 @declare(
@@ -67,19 +61,17 @@ def chain_isolation(case: ChainCase) -> Plan:
     setting.call("z", model, content=case.other, outputs=len(case.nodes))
     contents = {case.other, *(tensor.content for tensor in case.tensors)}
     level: Level = "must" if contents <= set(FINITE_CONTENTS) else "should"
-    return _first_of_each(
-        setting,
-        [
-            Agrees(
-                f"output of {label}",
-                setting.at_valid("z", place),
-                setting.at_valid("y", place),
-                None,
-                level,
-            )
-            for place, label in enumerate(setting.labels())
-        ],
-    )
+    outputs = [
+        Agrees(
+            f"output of {label}",
+            setting.at_valid("z", place),
+            setting.at_valid("y", place),
+            None,
+            level,
+        )
+        for place, label in enumerate(setting.labels())
+    ]
+    return _in_order(setting, _masks(setting), outputs)
 
 
 @declare(family="chains", source=_BUILDING, share=3, dear=True)
@@ -130,14 +122,13 @@ def chain_second_call(case: ChainCase) -> Plan:
     model = setting.model(all_outputs=True)
     setting.call("y", model, outputs=len(case.nodes))
     setting.call("z", model, outputs=len(case.nodes), twice=True)
-    comparisons: list[Comparison] = []
+    masks, outputs = [], []
     for place, label in enumerate(setting.labels()):
         after, before = (Output(f"{name}.mask", place) for name in ("z", "y"))
-        comparisons.append(Agrees(f"mask behind {label}", after, before))
-        comparisons.append(
-            Agrees(f"output of {label}", setting.at_valid("z", place), setting.at_valid("y", place))
-        )
-    return _first_of_each(setting, comparisons)
+        masks.append(Agrees(f"mask behind {label}", after, before))
+        again, once = setting.at_valid("z", place), setting.at_valid("y", place)
+        outputs.append(Agrees(f"output of {label}", again, once))
+    return _in_order(setting, masks, outputs)
 
 
 def _agree(setting: ChainSetting, what: str, name: str, *, masks: bool = True) -> list[Comparison]:
@@ -151,6 +142,17 @@ def _agree(setting: ChainSetting, what: str, name: str, *, masks: bool = True) -
     return found
 
 
-def _first_of_each(setting: ChainSetting, comparisons: list[Any]) -> Plan:
-    """A plan whose first failure is at the first layer that is to blame: later ones follow it."""
+def _masks(setting: ChainSetting) -> list[Agrees]:
+    """Behind each layer stands the mask that the contracts give."""
+    return [
+        Agrees(f"mask behind {label}", Output("y.mask", place), literal(stage.mask, "expected"))
+        for place, (label, stage) in enumerate(zip(setting.labels(), setting.stages, strict=True))
+    ]
+
+
+def _in_order(setting: ChainSetting, masks: list[Agrees], outputs: list[Agrees]) -> Plan:
+    """A plan whose first failure is at the layer that is to blame, of which all others follow."""
+    comparisons: list[Comparison] = [Runs("runs", "y")]
+    for place, mask in enumerate(masks):
+        comparisons += [mask, *outputs[place : place + 1]]
     return Plan(tuple(setting.steps), tuple(comparisons), first_only=True)
