@@ -187,10 +187,11 @@ def _slices_of_steps(spec: Spec, shapes: _Shapes) -> bool:
     return len(shapes[0]) == 4
 
 
-# Plain sequences of blocks, whose mask has no inner steps, and nested ones, whose mask has. Outer
-# steps of known number are traced one by one: few of them.
-_NESTED = Sequences(rests=((2, 3), (3,), (3, 2), (2,)), folds=(0, 2, 3), most_steps=5)
+# Nested sequences, whose masks have inner steps, and sequences of blocks, whose masks have none.
+# Outer steps of known number are traced one by one: few of them.
+_NESTED = Sequences(rests=((3,), (2,)), folds=(2, 3), most_steps=5)
 _BLOCKS = Sequences(rests=((2, 3), (3, 2), (4, 1)), most_steps=5)
+_EITHER = Sequences(rests=((2, 3), (3,)), folds=(0, 2), most_steps=5)
 
 
 def _around(*layers: Spec, name: str = "", **fields: Any) -> LayerEntry:
@@ -208,18 +209,18 @@ def _around(*layers: Spec, name: str = "", **fields: Any) -> LayerEntry:
         explicit=True,
         statics=(False, True),
         weights=_weights,
-        applies=_slices_of_steps,
     )
     return dataclasses.replace(entry, **fields)
 
 
-def _around_recurrent(name: str) -> LayerEntry:
+def _around_recurrent(recurrent: str, **fields: Any) -> LayerEntry:
     """The arguments that change what becomes of a mask; the others are the layer's own matter."""
     return _around(
-        Spec(name, {"units": 3}),
-        Spec(name, {"units": 2, "return_sequences": True}),
-        Spec(name, {"units": 3, "return_sequences": True}),
-        Spec(name, {"units": 2}),
+        Spec(recurrent, {"units": 3}),
+        Spec(recurrent, {"units": 2, "return_sequences": True}),
+        Spec(recurrent, {"units": 3, "return_sequences": True}),
+        Spec(recurrent, {"units": 2}),
+        **fields,
     )
 
 
@@ -234,9 +235,11 @@ ENTRIES = (
         of="",
         trainings=(None, False, True),
         sequences=Sequences(folds=(0, 2), most_steps=5),
-        applies=lambda spec, shapes: True,
     ),
     *map(_around_recurrent, _RECURRENT),
+    # "This argument is passed to the wrapped layer (only if the layer supports this argument)": a
+    # mask of outer steps says nothing of the steps of a slice.
+    _around_recurrent("LSTM", name="TimeDistributed(LSTM) outer mask", sequences=_BLOCKS),
     _around(Spec("GlobalAveragePooling1D")),
     _around(*(Spec("TimeDistributed", {"layer": layer}) for layer in _ANY), trainings=(None, True)),
     # Layers that mix the steps of a slice and know no mask: of nested sequences Masking's page has
