@@ -241,7 +241,12 @@ ENTRIES = (
     # mask of outer steps says nothing of the steps of a slice.
     _around_recurrent("LSTM", name="TimeDistributed(LSTM) outer mask", sequences=_BLOCKS),
     _around(Spec("GlobalAveragePooling1D")),
-    _around(*(Spec("TimeDistributed", {"layer": layer}) for layer in _ANY), trainings=(None, True)),
+    _around(
+        *(Spec("TimeDistributed", {"layer": layer}) for layer in _ANY),
+        sequences=_EITHER,
+        trainings=(None, True),
+        applies=_slices_of_steps,
+    ),
     # Layers that mix the steps of a slice and know no mask: of nested sequences Masking's page has
     # them refuse the mask, so that only outer steps are masked.
     _around(Spec("Flatten"), sequences=_BLOCKS),
@@ -257,7 +262,6 @@ ENTRIES = (
         sequences=Sequences(rests=((),), folds=(2, 3), most_steps=5),
         source=token_source,
         passage=_made,
-        applies=lambda spec, shapes: True,
         **_MAKERS,
     ),
 )
