@@ -72,7 +72,7 @@ def distributed(given: Given) -> np.ndarray:
     Slices of one step of (batch, step, ...) are rows of a batch of batch x step slices. NaN
     where the contract calls steps invalid, and where nothing is documented.
     """
-    (x,) = cleared(given)
+    (x,) = given.inputs if given.case.form == "made" else cleared(given)
     (mask,) = given.masks
     layer = _inner(given.case.spec)
     rows = x.shape[0] * x.shape[1]
