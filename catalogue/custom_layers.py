@@ -1,7 +1,8 @@
 """Custom layers as the guide on masking teaches to write them, as text that is run or printed.
 
 Each text defines one class of its key's name, over `keras` and `tf` alone. A spec names them
-like layers of Keras.
+like layers of Keras. Those that note masks hand back, behind their output, an array for each
+tensor: 1 and 0 at its steps as the mask that arrived has them, -1 where none arrived.
 """
 
 from __future__ import annotations
@@ -16,4 +17,80 @@ class Travelling(keras.layers.Layer):  # a layer that says itself what its mask 
     def compute_mask(self, inputs, mask=None):
         return inputs[1]"""
 
-CUSTOM_LAYERS: dict[str, str] = {"Travelling": _TRAVELLING}
+_OPTING = """\
+class Opting(keras.layers.Layer):  # safe for masks, which it hands on
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.supports_masking = True
+
+    def call(self, inputs):
+        return tf.nn.relu(inputs)"""
+
+_PLAIN = """\
+class Plain(keras.layers.Layer):  # says nothing of masks
+    def call(self, inputs):
+        return tf.nn.relu(inputs)"""
+
+_DOUBLING = """\
+class Doubling(keras.layers.Layer):  # each step twice, and so its mask
+    def call(self, inputs):
+        return tf.repeat(inputs, 2, axis=1)
+
+    def compute_mask(self, inputs, mask=None):
+        return None if mask is None else tf.repeat(mask, 2, axis=1)"""
+
+_NOTING = """\
+class Noting(keras.layers.Layer):  # notes the mask that arrives
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.supports_masking = True
+
+    def call(self, inputs, training=None, mask=None):
+        noted = -tf.ones(tf.shape(inputs)[:2]) if mask is None else tf.cast(mask, "float32")
+        return tf.identity(inputs), noted"""
+
+_NOTING_LIST = """\
+class NotingList(keras.layers.Layer):  # notes the masks of a list of tensors
+    def call(self, inputs, training=None, mask=None):
+        noted = []
+        for x, one in zip(inputs, [None] * len(inputs) if mask is None else mask):
+            noted.append(-tf.ones(tf.shape(x)[:2]) if one is None else tf.cast(one, "float32"))
+        return tf.add_n(inputs), *noted
+
+    def compute_mask(self, inputs, mask=None):
+        masks = [one for one in mask or [] if one is not None]
+        return tf.reduce_all(tf.stack(masks), axis=0) if masks else None"""
+
+_NOTING_BESIDE = """\
+class NotingBeside(keras.layers.Layer):  # notes the mask of its inputs, whatever else it is given
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.supports_masking = True
+
+    def call(self, inputs, context=None, attention_mask=None, training=None, mask=None):
+        noted = -tf.ones(tf.shape(inputs)[:2]) if mask is None else tf.cast(mask, "float32")
+        return tf.identity(inputs), noted"""
+
+_NOTING_NAMED = """\
+class NotingNamed(keras.layers.Layer):  # notes the mask of each of its tensors by its name
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.supports_masking = True
+
+    def call(self, query, value, key=None, query_mask=None, value_mask=None, key_mask=None):
+        noted = []
+        for x, one in ((query, query_mask), (value, value_mask), (key, key_mask)):
+            if x is not None:
+                noted.append(-tf.ones(tf.shape(x)[:2]) if one is None else tf.cast(one, "float32"))
+        return tf.identity(query), *noted"""
+
+CUSTOM_LAYERS: dict[str, str] = {
+    "Travelling": _TRAVELLING,
+    "Opting": _OPTING,
+    "Plain": _PLAIN,
+    "Doubling": _DOUBLING,
+    "Noting": _NOTING,
+    "NotingList": _NOTING_LIST,
+    "NotingBeside": _NOTING_BESIDE,
+    "NotingNamed": _NOTING_NAMED,
+}

@@ -74,9 +74,9 @@ class LayerCase(
     a tensor without one), as arrays of `mask_dtype`; `made` is for layers that make them.
     `arguments` are further keyword arguments of the call, `training` is passed on where it is not
     None. `element` is the seed of a mask of single elements, for each step of the first tensor
-    the steps of the second. `other` is a second content of masked steps. With `static` rows and
-    steps are known when the layer is built and traced. `entry` is the layer's name in the
-    catalogue where it is not that of its class.
+    the steps of the second (its own, where it is the only one). `other` is a second content of
+    masked steps. With `static` rows and steps are known when the layer is built and traced.
+    `entry` is the layer's name in the catalogue where it is not that of its class.
     """
 
     spec: Spec
@@ -111,7 +111,7 @@ class LayerCase(
         """The mask of single elements, where there is one."""
         if self.element is None:
             return None
-        first, second = self.tensors[0], self.tensors[1]
+        first, second = self.tensors[0], self.tensors[:2][-1]
         shape = (*first.steps, second.steps[1])
         mask: np.ndarray = np.random.default_rng(self.element).random(shape) < 0.7
         return mask
@@ -137,13 +137,15 @@ class Sequences:
     """How the tensors of a call may look: how many, what stands behind (batch, step).
 
     With `same_steps` all of them have one number of steps; without, the first has its own.
-    `folds` are the numbers of inner steps of nested sequences, 0 for plain ones.
+    `folds` are the numbers of inner steps of nested sequences, 0 for plain ones. Rows are cut to
+    `most_steps` where each step costs much (0: they are not cut).
     """
 
     counts: tuple[int, ...] = (1,)
     rests: tuple[tuple[int, ...], ...] = ((2,), (1,), (3,), (2, 3))
     same_steps: bool = True
     folds: tuple[int, ...] = (0,)
+    most_steps: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,7 +159,7 @@ class LayerEntry:
     them one by one, and not as a list. `explicit` says whether masks can be given: by `mask`, or,
     with `parameters`, by `<parameter>_mask`; in one of `mask_dtypes`. `element` names the argument
     that takes a mask of single elements. `trainings` are the values of `training` that are passed
-    (None: not passed).
+    (None: not passed); `statics` says how often rows and steps are known beforehand.
 
     `passage` gives the mask that the output carries, of a shape that is a prefix of the output's,
     or None where it carries none. Where it carries none and masks are not used up on the way
@@ -169,11 +171,11 @@ class LayerEntry:
     where there are several) in NumPy, or is None where chance decides (dropout in training).
     `weights` gives the shapes of trainable weights for the shapes of the inputs, in Keras' order.
     `source` gives the NumPy expressions of a tensor's values and of its padding, where they are
-    not free. `zero_gradient` says of a tensor whether its masked steps are used for nothing that
-    is valid, so that they have no gradient. `uses_mask` says whether a call makes use of a mask
-    that it is given, `broadcasts` that a mask may be smaller than its tensor. `applies` leaves
-    out what cannot be built. `since` is the first version of Keras that has the layer, `until`
-    the first that has it no more.
+    not free (an empty one for padding that is). `zero_gradient` says of a tensor whether its
+    masked steps are used for nothing that is valid, so that they have no gradient. `uses_mask`
+    says whether a call makes use of a mask that it is given, `broadcasts` that a mask may be
+    smaller than its tensor. `applies` leaves out what cannot be built. `since` is the first
+    version of Keras that has the layer, `until` the first that has it no more.
     """
 
     name: str
@@ -195,6 +197,8 @@ class LayerEntry:
     broadcasts: bool = False
     element: str = ""
     trainings: tuple[bool | None, ...] = (None,)
+    # A layer is traced anew for each batch of known size, so that few are.
+    statics: tuple[bool, ...] = (False, False, False, True)
     outputs: Callable[[LayerCase], int] = lambda case: 1
     positions: Callable[[LayerCase], list[np.ndarray | None]] | None = None
     weights: Callable[[Spec, Shapes], list[tuple[int, ...]]] = lambda spec, shapes: []

@@ -37,7 +37,6 @@ __all__ = [
     "relu",
     "rms_normalized",
     "softmax_of",
-    "time_distributed",
     "unchanged",
     "unchanged_unless_random",
     "unit_normalized",
@@ -166,15 +165,6 @@ def _dense(spec: Spec, x: np.ndarray, weights: list[np.ndarray]) -> np.ndarray:
 def dense(spec: Spec, x: np.ndarray, weights: list[np.ndarray]) -> np.ndarray:
     """Source: the page of Dense: `activation(dot(input, kernel) + bias)`, along the last axis."""
     return _dense(spec, x, weights)
-
-
-@_each_step
-def time_distributed(spec: Spec, x: np.ndarray, weights: list[np.ndarray]) -> np.ndarray:
-    """Source: the page of TimeDistributed: its layer, here Dense, on every step."""
-    inner = spec.get("layer")
-    if not isinstance(inner, Spec) or inner.layer != "Dense":
-        raise ValueError(f"layer={inner!r} of TimeDistributed has no reference, only Dense has")
-    return _dense(inner, x, weights)
 
 
 # -- normalization ---------------------------------------------------------------------------

@@ -14,12 +14,10 @@ _Shapes = list[tuple[int, ...]]
 
 
 def _dense_weights(spec: Spec, shapes: _Shapes) -> _Shapes:
-    """Kernel, and bias with `use_bias`, of a Dense that may stand inside TimeDistributed."""
-    inner = spec.get("layer", spec)
-    assert isinstance(inner, Spec)
-    units = inner.get("units")
+    """Kernel, and bias with `use_bias`."""
+    units = spec.get("units")
     assert isinstance(units, int)
-    bias = [(units,)] if inner.get("use_bias", True) else []
+    bias = [(units,)] if spec.get("use_bias", True) else []
     return [(shapes[0][-1], units), *bias]
 
 
@@ -113,23 +111,6 @@ ENTRIES = (
         reference.dense,
         fixed={"units": 3},
         domains={"activation": (None, "relu", "tanh", "softmax"), "use_bias": (True, False)},
-        weights=_dense_weights,
-    ),
-    LayerEntry(
-        "TimeDistributed",
-        "layers/recurrent_layers/time_distributed",
-        kept,
-        reference.time_distributed,
-        fixed={"layer": Spec("Dense", {"units": 3})},
-        domains={
-            "layer": (
-                Spec("Dense", {"units": 3}),
-                Spec("Dense", {"units": 2, "activation": "tanh", "use_bias": False}),
-            )
-        },
-        explicit=True,
-        uses_mask=lambda case: False,  # it goes to the layer inside, "only if" that takes masks
-        trainings=(None, False, True),
         weights=_dense_weights,
     ),
 )

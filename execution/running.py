@@ -54,7 +54,7 @@ class _Built:
     seed: int | None = None
     started: list[np.ndarray] = dataclasses.field(default_factory=list)
     parts: list[Any] = dataclasses.field(default_factory=list)  # the layers of a chain
-    traces: dict[Any, _Traced] = dataclasses.field(default_factory=dict)
+    traces: dict[Any, _Traced | Exception] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass
@@ -328,8 +328,13 @@ class Runner:
         traced = built.traces.get(key)
         if traced is None:
             with self.counters.of("trace"):
-                traced = self._trace(step, scope, signature, mode, gradient)
+                try:
+                    traced = self._trace(step, scope, signature, mode, gradient)
+                except Exception as error:  # what cannot be traced cannot be traced again
+                    traced = error.with_traceback(None)
             built.traces[key] = traced
+        if isinstance(traced, Exception):
+            raise traced
         return traced
 
     def _trace(

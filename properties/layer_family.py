@@ -6,10 +6,12 @@ import random
 from collections.abc import Callable, Iterator
 
 import msgspec
+import numpy as np
 
 from catalogue.cases import RaggedBatch
 from catalogue.layer_cases import LayerCase, Tensor
 from catalogue.layers import LAYER_ENTRIES, entry_of
+from catalogue.specs import Spec
 from catalogue.traits import batch_traits
 from properties.registry import Property
 from properties.strata import Strata, Stratum, domains_of
@@ -43,7 +45,7 @@ def layer_traits(case: LayerCase) -> frozenset[str]:
     masked = [tensor for tensor in case.tensors if tensor.masked]
     found: set[str] = set()
     for tensor in masked:
-        batch = RaggedBatch(tensor.mask, tensor.content, tensor.seed)
+        batch = RaggedBatch(_outer_rows(tensor), tensor.content, tensor.seed)
         found |= batch_traits(batch)
     named = {
         "no_mask": case.form == "absent" or not masked,
@@ -54,6 +56,10 @@ def layer_traits(case: LayerCase) -> frozenset[str]:
         "masks_differ": len({tensor.mask for tensor in masked}) > 1,
         "cast": case.policy.removeprefix("mixed_") != case.dtype,
         "nested_sequences": any(tensor.fold for tensor in case.tensors),
+        "inner_padding": any(
+            tensor.fold and (tensor.valid.any(axis=2) & ~tensor.valid.all(axis=2)).any()
+            for tensor in masked
+        ),
         "element_mask": case.element is not None,
         "known_sizes": case.static,
         "nested_features": any(len(tensor.rest) > 1 for tensor in case.tensors),
@@ -62,6 +68,14 @@ def layer_traits(case: LayerCase) -> frozenset[str]:
         "largest_padding": case.other == "largest",
     }
     return frozenset(found | {name for name, holds in named.items() if holds})
+
+
+def _outer_rows(tensor: Tensor) -> tuple[str, ...]:
+    """The rows of a mask; of nested sequences their outer steps, valid where any inner one is."""
+    if not tensor.fold:
+        return tensor.mask
+    outer = np.asarray(tensor.valid.any(axis=2))
+    return tuple("".join("01"[int(step)] for step in row) for row in outer)
 
 
 def _key_differs(case: LayerCase) -> bool:
@@ -78,6 +92,9 @@ def layer_facts(case: LayerCase, device: str, mode: str) -> frozenset[str]:
     found = set(layer_traits(case))
     for name, values in entry.domains.items():
         found.add(f"{name}={case.spec.get(name, values[0])}")
+    for name, value in case.spec.arguments.items():
+        inner = value.arguments if isinstance(value, Spec) else {}
+        found |= {f"{name}.{argument}={each}" for argument, each in inner.items()}
     found |= {f"{name}={case.arguments.get(name, False)}" for name in entry.call_domains}
     found |= {
         f"layer={case.spec.layer}",

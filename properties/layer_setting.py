@@ -43,7 +43,8 @@ class LayerSetting:
             content_source(content, dtype=dtype, shape=tensor.shape, seed=tensor.seed + 100),
         )
         if self.entry.source is not None:
-            drawn, padding = self.entry.source(self.case, place, content)
+            drawn, own = self.entry.source(self.case, place, content)
+            padding = own or padding
         values = expression(drawn, f"values{place}")
         if not tensor.masked or self.case.form == "absent" or tensor.valid.all():
             return values

@@ -11,6 +11,7 @@ from properties import (  # noqa: F401 (they declare)
     broadcasting,
     chains,
     layer_calls,
+    layer_delivery,
     layers,
     recurrent,
     recurrent_forms,

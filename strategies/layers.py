@@ -37,8 +37,6 @@ _DTYPES = (
     ("float32", "mixed_float16"),
     ("float32", "float64"),
 )
-# A layer is traced anew for each batch of known size, so that few are.
-_STATIC = (False, False, False, True)
 # Which of several tensors have a mask.
 _MASKED = ("all", "all", "first", "last", "none")
 
@@ -63,6 +61,7 @@ class LayerConfiguration(msgspec.Struct, frozen=True):
     element: bool = False
     static: bool = False
     entry: str = ""
+    most_steps: int = 0
 
 
 def layer_configurations(
@@ -79,7 +78,7 @@ def layer_configurations(
         "masked": _MASKED if several else ("all",),
         "training": entry.trainings,
         "dtypes": _DTYPES,
-        "static": _STATIC,
+        "static": entry.statics,
         "fold": entry.sequences.folds,
         "mask_dtype": entry.mask_dtypes,
         "keywords": (False, True) if entry.parameters else (False,),
@@ -119,6 +118,7 @@ def layer_configurations(
                 element=chosen["element"],
                 static=chosen["static"],
                 entry="" if entry.layer == entry.name else entry.name,
+                most_steps=entry.sequences.most_steps,
             )
         )
     return found
@@ -147,6 +147,9 @@ def layer_cases(
     contents = st.sampled_from(_ORDINARY if "finite" in choices else CONTENTS)
     features = configuration.rest[-1] if configuration.rest else 1
     first = draw(ragged_batches(kind=kind, features=features, contents=contents))
+    if configuration.most_steps:
+        short = tuple(row[: configuration.most_steps] for row in first.mask)
+        first = msgspec.structs.replace(first, mask=short)
     wanted = _masked(configuration.masked, configuration.count)
     tensors: list[Tensor] = []
     for place in range(configuration.count):

@@ -1,0 +1,133 @@
+"""Entries of custom layers, for which the guide says what Keras does with their masks.
+
+Source, unless an entry names another: the guide "Understanding masking & padding", from
+"Supporting masking in your custom layers" on.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from catalogue.contracts import dropped, joined, kept
+from catalogue.layer_cases import Given, LayerCase, LayerEntry, Sequences
+from catalogue.layer_reference import cleared
+
+__all__ = ["ENTRIES", "NOTING", "noted"]
+
+_PAGE = "layers/base_layer"
+_RESTS = ((2,), (1,), (3,))
+
+# How many tensors' masks a layer notes, by its name; None stands for all of them.
+NOTING: dict[str, int | None] = {
+    "Noting": 1,
+    "NotingList": None,
+    "NotingBeside": 1,
+    "NotingNamed": None,
+}
+
+
+def noted(case: LayerCase) -> list[np.ndarray]:
+    """The masks that ought to arrive, for each tensor of which they are noted, of (batch, step).
+
+    1 and 0 where one travels or is given, -1 where none does. Source: "the mask associated with
+    the inputs will be passed to your layer whenever it is available".
+    """
+    pairs = list(zip(case.masks, case.tensors, strict=True))[: NOTING[case.name]]
+    return [
+        np.full(tensor.steps, -1, np.float32) if mask is None else mask.astype(np.float32)
+        for mask, tensor in pairs
+    ]
+
+
+def _positive(given: Given) -> np.ndarray:
+    return np.asarray(np.maximum(given.inputs[0], 0))
+
+
+def _positive_where_valid(given: Given) -> np.ndarray:
+    return _at(np.maximum(cleared(given)[0], 0), given.masks[0])
+
+
+def _twice(given: Given) -> np.ndarray:
+    return np.repeat(_at(cleared(given)[0], given.masks[0]), 2, axis=1)
+
+
+def _at(x: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+    """The values at valid steps, NaN elsewhere."""
+    if mask is None:
+        return x
+    return np.where(mask.reshape(*mask.shape, *[1] * (x.ndim - 2)), x, x.dtype.type(np.nan))
+
+
+def _mask_twice(case: LayerCase) -> np.ndarray | None:
+    """Each step's mask twice: the layer's own `compute_mask` "produces a new mask"."""
+    mask = kept(case)
+    return None if mask is None else np.repeat(mask, 2, axis=1)
+
+
+def _outputs(case: LayerCase) -> int:
+    return 1 + len(noted(case))
+
+
+ENTRIES = (
+    # "The default behavior of compute_mask() is to just pass the current mask through."
+    LayerEntry("Opting", _PAGE, kept, _positive_where_valid, sequences=Sequences(rests=_RESTS)),
+    # "By default, a custom layer will destroy the current mask"; by rule 3 its user is told.
+    LayerEntry(
+        "Plain",
+        _PAGE,
+        dropped,
+        _positive,
+        isolates=False,
+        stops=True,
+        sequences=Sequences(rests=_RESTS),
+    ),
+    LayerEntry("Doubling", _PAGE, _mask_twice, _twice, sequences=Sequences(rests=_RESTS)),
+    # What those that note masks compute is not the matter: they have no reference.
+    LayerEntry(
+        "Noting",
+        _PAGE,
+        kept,
+        None,
+        isolates=False,
+        explicit=True,
+        trainings=(None, False, True),
+        outputs=_outputs,
+    ),
+    LayerEntry(
+        "NotingList",
+        _PAGE,
+        joined,
+        None,
+        isolates=False,
+        sequences=Sequences(counts=(2, 3), rests=_RESTS),
+        explicit=True,
+        trainings=(None, False, True),
+        outputs=_outputs,
+    ),
+    # The mask is that of `inputs`, "the first positional argument"; a context is a second tensor.
+    LayerEntry(
+        "NotingBeside",
+        _PAGE,
+        kept,
+        None,
+        isolates=False,
+        sequences=Sequences(counts=(1, 2), rests=_RESTS, same_steps=False),
+        parameters=("inputs", "context"),
+        element="attention_mask",
+        trainings=(None, False, True),
+        outputs=_outputs,
+    ),
+    # Masks by the names of tensors are how Attention of Keras 3 is given them; that a custom layer
+    # may ask for them so is said in no page.
+    LayerEntry(
+        "NotingNamed",
+        _PAGE,
+        kept,
+        None,
+        isolates=False,
+        sequences=Sequences(counts=(2, 3), rests=_RESTS, same_steps=False),
+        parameters=("query", "value", "key"),
+        outputs=_outputs,
+        since="3.0",
+    ),
+)

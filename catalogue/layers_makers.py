@@ -1,0 +1,209 @@
+"""Entries of layers that make masks from values: Masking and Embedding.
+
+In the form `made` the values say what is masked; a maker may also be given a tensor that
+carries a mask already.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from catalogue.cases import Content
+from catalogue.contracts import kept
+from catalogue.expressions import expression
+from catalogue.layer_cases import Given, LayerCase, LayerEntry, Sequences, Tensor
+from catalogue.layer_reference import unchanged
+from catalogue.specs import Argument, Spec
+
+__all__ = ["EMBEDDING", "ENTRIES", "embedded", "masking_source", "token_source"]
+
+_Shapes = list[tuple[int, ...]]
+
+TOKENS = 11  # the vocabulary with 0, which is padding: an index of 0 to 10
+
+# Values that float16 holds, and one that each dtype holds as another number.
+_MASK_VALUES: tuple[Argument, ...] = (0.0, -1.0, 0.1, 1e4)
+
+
+# -- Masking ---------------------------------------------------------------------------------
+
+
+def masking_source(case: LayerCase, place: int, content: Content) -> tuple[str, str]:
+    """Values of which a step has some, and never all, equal to `mask_value`; it as padding.
+
+    The other values lie so far from every mask value that no cast makes them equal. A masked
+    step may hold a zero of the other sign, which equals zero.
+    """
+    tensor = case.tensors[place]
+    value = _mask_value(case.spec)
+    padding = -0.0 if value == 0 and tensor.seed % 2 else value
+    return _partly(tensor, value, case.dtype), f"np.array({padding!r}, {case.dtype!r})"
+
+
+def _partly(tensor: Tensor, value: float, dtype: str) -> str:
+    shape, seed = tensor.shape, tensor.seed
+    size = int(np.prod(tensor.rest))
+    free = f"np.arange({size}).reshape({tensor.rest}) != {seed % size}"
+    equal = f"({free}) & (np.random.default_rng({seed}).random({shape}) < 0.4)"
+    return (
+        f"np.where({equal}, {value!r}, "
+        f"np.copysign(np.random.default_rng({seed + 1}).uniform(0.2, 0.8, {shape}), "
+        f"np.random.default_rng({seed + 2}).uniform(-1, 1, {shape}))).astype({dtype!r})"
+    )
+
+
+def _carried_source(case: LayerCase, place: int, content: Content) -> tuple[str, str]:
+    """As `masking_source`, with whole steps of `mask_value` among valid ones; padding is free."""
+    tensor = case.tensors[place]
+    value = _mask_value(case.spec)
+    whole, made = _whole(tensor, len(tensor.rest)), f"np.array({value!r}, {case.dtype!r})"
+    return f"np.where({whole}, {made}, {_partly(tensor, value, case.dtype)})", ""
+
+
+def _whole(tensor: Tensor, behind: int) -> str:
+    """Which steps are to be masked by their values, with so many axes of size 1 behind."""
+    shape = (*tensor.steps, *[1] * behind)
+    return f"np.random.default_rng({tensor.seed + 3}).random({shape}) < 0.3"
+
+
+def _mask_value(spec: Spec) -> float:
+    value = spec.get("mask_value", 0.0)
+    assert isinstance(value, float)
+    return value
+
+
+def _also_masked(case: LayerCase) -> np.ndarray:
+    """The steps that are valid by the mask that came in and by their values.
+
+    Source: the page of Masking, and rule 1: a step that was masked before stays so.
+    """
+    made = ~np.asarray(expression(_whole(case.tensors[0], 0)).value())
+    mask = case.masks[0]
+    return made if mask is None else made & mask
+
+
+def _unless_masked(given: Given) -> np.ndarray:
+    """Source: the page of Masking: it masks, and says of no value that it becomes another."""
+    (x,) = given.inputs
+    valid = _also_masked(given.case)
+    valid = valid.reshape(*valid.shape, *[1] * (x.ndim - valid.ndim))
+    return np.where(valid, x, x.dtype.type(np.nan))
+
+
+# -- Embedding -------------------------------------------------------------------------------
+
+
+def token_dtype(case: LayerCase) -> str:
+    """The dtype of tokens: integers of several sizes, by turns with the dtypes of a case."""
+    if case.policy == "mixed_float16":
+        return "uint8"
+    return {"float32": "int32", "float64": "int64"}[case.dtype]
+
+
+def token_source(case: LayerCase, place: int, content: Content) -> tuple[str, str]:
+    """Tokens from 1 on at valid steps, and the token 0 at masked ones."""
+    tensor, dtype = case.tensors[place], token_dtype(case)
+    return _tokens(tensor, 1, dtype), f"np.array(0, {dtype!r})"
+
+
+def _tokens(tensor: Tensor, first: int, dtype: str) -> str:
+    drawn = f"np.random.default_rng({tensor.seed}).integers({first}, {TOKENS}, {tensor.shape})"
+    return f"{drawn}.astype({dtype!r})"
+
+
+def _carried_tokens(case: LayerCase, place: int, content: Content) -> tuple[str, str]:
+    """Tokens, some of which are 0, and any token at the steps that are masked already."""
+    tensor, dtype = case.tensors[place], token_dtype(case)
+    padding = f"np.array({dict(zeros=0, ones=1).get(content, TOKENS - 1)}, {dtype!r})"
+    values = f"np.where({_whole(tensor, 0)}, np.array(0, {dtype!r}), {_tokens(tensor, 1, dtype)})"
+    return values, padding
+
+
+def _by_token(case: LayerCase) -> np.ndarray | None:
+    """Source: the page of Embedding: with `mask_zero` "the input value 0 is masked out"."""
+    return kept(case) if case.spec.get("mask_zero") else None
+
+
+def _also_by_token(case: LayerCase) -> np.ndarray | None:
+    """As `_by_token`, and by rule 1 a step that was masked before stays so.
+
+    Without `mask_zero` nothing is made, and what came in goes out (rule 3).
+    """
+    return _also_masked(case) if case.spec.get("mask_zero") else case.masks[0]
+
+
+def embedded(given: Given) -> np.ndarray:
+    """The row of the table that each token names.
+
+    Source: the page of Embedding. What is there for a token that is masked it does not say.
+    """
+    (table,), (tokens,) = given.weights, given.inputs
+    rows = np.asarray(table[tokens])
+    carried = given.case.name == _CARRIED_TOKENS
+    valid = _also_by_token(given.case) if carried else _by_token(given.case)
+    return rows if valid is None else np.where(valid[..., None], rows, rows.dtype.type(np.nan))
+
+
+_CARRIED_TOKENS = "Embedding(masked tokens)"
+
+
+def _table(spec: Spec, shapes: _Shapes) -> _Shapes:
+    size, features = spec.get("input_dim"), spec.get("output_dim")
+    assert isinstance(size, int) and isinstance(features, int)
+    return [(size, features)]
+
+
+# Initializers, regularizers, constraints and LoRA change the table, which is given.
+EMBEDDING: dict[str, Argument] = {"input_dim": TOKENS, "output_dim": 3}
+_MASK_ZERO: dict[str, tuple[Argument, ...]] = {"mask_zero": (False, True)}
+
+ENTRIES = (
+    # Nothing travels in the form `made`, so that there is no other content: it does not speak of
+    # isolation. A timestep is "dimension #1 in the tensor", whatever stands behind it.
+    LayerEntry(
+        "Masking",
+        "layers/core_layers/masking",
+        kept,
+        unchanged,
+        isolates=False,
+        made=True,
+        domains={"mask_value": _MASK_VALUES},
+        source=masking_source,
+    ),
+    LayerEntry(
+        "Masking(masked tensor)",
+        "layers/core_layers/masking",
+        _also_masked,
+        _unless_masked,
+        of="Masking",
+        domains={"mask_value": _MASK_VALUES},
+        source=_carried_source,
+    ),
+    LayerEntry(
+        "Embedding",
+        "layers/core_layers/embedding",
+        _by_token,
+        embedded,
+        isolates=False,
+        made=True,
+        fixed=EMBEDDING,
+        domains=_MASK_ZERO,
+        sequences=Sequences(rests=((),), folds=(0, 2)),
+        weights=_table,
+        source=token_source,
+    ),
+    # Without `mask_zero` the mask that comes in may stop, where the user is told.
+    LayerEntry(
+        _CARRIED_TOKENS,
+        "layers/core_layers/embedding",
+        _also_by_token,
+        embedded,
+        stops=True,
+        of="Embedding",
+        fixed=EMBEDDING,
+        domains=_MASK_ZERO,
+        sequences=Sequences(rests=((),)),
+        weights=_table,
+        source=_carried_tokens,
+    ),
+)
