@@ -16,4 +16,11 @@ class Travelling(keras.layers.Layer):  # a layer that says itself what its mask 
     def compute_mask(self, inputs, mask=None):
         return inputs[1]"""
 
-CUSTOM_LAYERS: dict[str, str] = {"Travelling": _TRAVELLING}
+# A function is no plain value, so that a Lambda stands in a spec as a class with its function.
+_DOUBLING = """\
+class Doubling(keras.layers.Lambda):  # 2 * inputs, with or without a function for its mask
+    def __init__(self, hands_on=False, **kwargs):
+        mask = (lambda inputs, mask=None: mask) if hands_on else None
+        super().__init__(lambda inputs: 2 * inputs, mask=mask, **kwargs)"""
+
+CUSTOM_LAYERS: dict[str, str] = {"Travelling": _TRAVELLING, "Doubling": _DOUBLING}

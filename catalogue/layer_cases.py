@@ -137,13 +137,16 @@ class Sequences:
     """How the tensors of a call may look: how many, what stands behind (batch, step).
 
     With `same_steps` all of them have one number of steps; without, the first has its own.
-    `folds` are the numbers of inner steps of nested sequences, 0 for plain ones.
+    `folds` are the numbers of inner steps of nested sequences, 0 for plain ones. There are `least`
+    steps or more; with `known` their number is known when the layer is built, always.
     """
 
     counts: tuple[int, ...] = (1,)
     rests: tuple[tuple[int, ...], ...] = ((2,), (1,), (3,), (2, 3))
     same_steps: bool = True
     folds: tuple[int, ...] = (0,)
+    least: int = 1
+    known: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

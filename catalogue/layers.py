@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from catalogue import layers_merging, layers_mixing, layers_pointwise
+from catalogue import (
+    layers_merging,
+    layers_mixing,
+    layers_pointwise,
+    layers_shapes,
+    layers_windows,
+)
 from catalogue.layer_cases import LayerCase, LayerEntry
 
 __all__ = ["LAYER_ENTRIES", "entry_of"]
 
 LAYER_ENTRIES: dict[str, LayerEntry] = {
     entry.name: entry
-    for entry in (*layers_pointwise.ENTRIES, *layers_mixing.ENTRIES, *layers_merging.ENTRIES)
+    for entry in (
+        *layers_pointwise.ENTRIES,
+        *layers_mixing.ENTRIES,
+        *layers_merging.ENTRIES,
+        *layers_shapes.ENTRIES,
+        *layers_windows.ENTRIES,
+    )
 }
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from properties import (  # noqa: F401 (they declare)
     broadcasting,
+    layer_mixing,
     layers,
     recurrent,
     recurrent_forms,

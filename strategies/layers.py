@@ -63,6 +63,7 @@ class LayerConfiguration(msgspec.Struct, frozen=True):
     element: bool = False
     static: bool = False
     entry: str = ""
+    least: int = 1
 
 
 def layer_configurations(
@@ -79,7 +80,7 @@ def layer_configurations(
         "masked": _MASKED if several else ("all",),
         "training": entry.trainings,
         "dtypes": _DTYPES,
-        "static": _STATIC,
+        "static": (True,) if entry.sequences.known else _STATIC,
         "fold": entry.sequences.folds,
         "mask_dtype": entry.mask_dtypes,
         "keywords": (False, True) if entry.parameters else (False,),
@@ -119,6 +120,7 @@ def layer_configurations(
                 element=chosen["element"],
                 static=chosen["static"],
                 entry="" if entry.layer == entry.name else entry.name,
+                least=entry.sequences.least,
             )
         )
     return found
@@ -147,11 +149,12 @@ def layer_cases(
     contents = st.sampled_from(_ORDINARY if "finite" in choices else CONTENTS)
     features = configuration.rest[-1] if configuration.rest else 1
     first = draw(ragged_batches(kind=kind, features=features, contents=contents))
+    whole = tuple(_at_least(row, configuration.least) for row in first.mask)
     wanted = _masked(configuration.masked, configuration.count)
     tensors: list[Tensor] = []
     for place in range(configuration.count):
         # Without a shared number of steps a key has those of its value.
-        model = tensors[1].mask if place > 1 and not configuration.same_steps else first.mask
+        model = tensors[1].mask if place > 1 and not configuration.same_steps else whole
         rows = model
         if place and not draw(st.booleans(), label="the same mask"):
             steps = len(model[0])
@@ -198,6 +201,11 @@ def _call_of(configuration: LayerConfiguration) -> dict[str, Any]:
     }
 
 
+def _at_least(row: str, least: int) -> str:
+    """A row that is over and over itself, as often as it takes to have so many steps."""
+    return row * -(-least // len(row))
+
+
 def _nested(row: str, fold: int) -> st.SearchStrategy[str]:
     """A row of nested steps: a valid outer step has a valid inner one, a masked one has none."""
     inner = mask_rows(max_len=fold, min_len=1)
@@ -222,7 +230,10 @@ def plain_case(configuration: LayerConfiguration) -> LayerCase:
         spec=configuration.spec,
         tensors=tuple(
             Tensor(
-                tuple(row * max(1, configuration.fold) for row in ("11", "10")),
+                tuple(
+                    _at_least(row, configuration.least) * max(1, configuration.fold)
+                    for row in ("11", "10")
+                ),
                 configuration.rest,
                 masked,
                 fold=configuration.fold,
