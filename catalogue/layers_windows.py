@@ -83,6 +83,7 @@ def _entry(
     weights: _Weights = lambda spec, shapes: [],
     *,
     known: bool = False,
+    multiple: int = 1,
     since: str = "",
     until: str = "",
 ) -> LayerEntry:
@@ -95,7 +96,7 @@ def _entry(
         stops=True,
         fixed=fixed,
         domains=domains,
-        sequences=Sequences(rests=((2,), (1,), (3,)), least=_LEAST, known=known),
+        sequences=Sequences(rests=((2,), (1,), (3,)), least=_LEAST, multiple=multiple, known=known),
         positions=settled,
         weights=weights,
         applies=_reaches,
@@ -109,9 +110,10 @@ _POOLS: dict[str, tuple[Argument, ...]] = {
     "strides": (None, 1, 2),
     "padding": ("valid", "same"),
 }
-_TO_SIZE: dict[str, tuple[Argument, ...]] = {"output_size": (2, 1, 3, 5)}
+# Windows are told by the page where steps part evenly: into 1, 2 or 3, and every second time 4.
+_TO_SIZE: dict[str, tuple[Argument, ...]] = {"output_size": (2, 1, 3, 4)}
 # With output_size=1 the process dies (Keras 3.15.1, SIGFPE): not drawn while no entry knows it.
-_TO_SIZE_OF_MAXIMUM: dict[str, tuple[Argument, ...]] = {"output_size": (2, 3, 5)}
+_TO_SIZE_OF_MAXIMUM: dict[str, tuple[Argument, ...]] = {"output_size": (2, 3, 4)}
 
 ENTRIES = (
     _entry(
@@ -180,6 +182,7 @@ ENTRIES = (
         {"output_size": 2},
         _TO_SIZE_OF_MAXIMUM,
         known=True,
+        multiple=6,
         since="3.13",
     ),
     _entry(
@@ -189,6 +192,7 @@ ENTRIES = (
         {"output_size": 2},
         _TO_SIZE,
         known=True,
+        multiple=6,
         since="3.13",
     ),
 )

@@ -64,6 +64,7 @@ class LayerConfiguration(msgspec.Struct, frozen=True):
     static: bool = False
     entry: str = ""
     least: int = 1
+    multiple: int = 1
 
 
 def layer_configurations(
@@ -121,6 +122,7 @@ def layer_configurations(
                 static=chosen["static"],
                 entry="" if entry.layer == entry.name else entry.name,
                 least=entry.sequences.least,
+                multiple=entry.sequences.multiple,
             )
         )
     return found
@@ -149,7 +151,7 @@ def layer_cases(
     contents = st.sampled_from(_ORDINARY if "finite" in choices else CONTENTS)
     features = configuration.rest[-1] if configuration.rest else 1
     first = draw(ragged_batches(kind=kind, features=features, contents=contents))
-    whole = tuple(_at_least(row, configuration.least) for row in first.mask)
+    whole = tuple(_over_again(row, configuration) for row in first.mask)
     wanted = _masked(configuration.masked, configuration.count)
     tensors: list[Tensor] = []
     for place in range(configuration.count):
@@ -201,9 +203,10 @@ def _call_of(configuration: LayerConfiguration) -> dict[str, Any]:
     }
 
 
-def _at_least(row: str, least: int) -> str:
-    """A row that is over and over itself, as often as it takes to have so many steps."""
-    return row * -(-least // len(row))
+def _over_again(row: str, configuration: LayerConfiguration) -> str:
+    """A row that is over and over itself, until it has as many steps as the layer needs."""
+    once = row * (configuration.multiple // math.gcd(configuration.multiple, len(row)))
+    return once * -(-configuration.least // len(once))
 
 
 def _nested(row: str, fold: int) -> st.SearchStrategy[str]:
@@ -231,7 +234,7 @@ def plain_case(configuration: LayerConfiguration) -> LayerCase:
         tensors=tuple(
             Tensor(
                 tuple(
-                    _at_least(row, configuration.least) * max(1, configuration.fold)
+                    _over_again(row, configuration) * max(1, configuration.fold)
                     for row in ("11", "10")
                 ),
                 configuration.rest,
