@@ -84,6 +84,13 @@ class NotingNamed(keras.layers.Layer):  # notes the mask of each of its tensors 
                 noted.append(-tf.ones(tf.shape(x)[:2]) if one is None else tf.cast(one, "float32"))
         return tf.identity(query), *noted"""
 
+# A function is no plain value, so that a Lambda stands in a spec as a class with its function.
+_TIMES_TWO = """\
+class TimesTwo(keras.layers.Lambda):  # 2 * inputs, with or without a function for its mask
+    def __init__(self, hands_on=False, **kwargs):
+        mask = (lambda inputs, mask=None: mask) if hands_on else None
+        super().__init__(lambda inputs: 2 * inputs, mask=mask, **kwargs)"""
+
 CUSTOM_LAYERS: dict[str, str] = {
     "Travelling": _TRAVELLING,
     "Opting": _OPTING,
@@ -93,4 +100,5 @@ CUSTOM_LAYERS: dict[str, str] = {
     "NotingList": _NOTING_LIST,
     "NotingBeside": _NOTING_BESIDE,
     "NotingNamed": _NOTING_NAMED,
+    "TimesTwo": _TIMES_TWO,
 }

@@ -138,7 +138,9 @@ class Sequences:
 
     With `same_steps` all of them have one number of steps; without, the first has its own.
     `folds` are the numbers of inner steps of nested sequences, 0 for plain ones. Rows are cut to
-    `most_steps` where each step costs much (0: they are not cut).
+    `most_steps` where each step costs much (0: they are not cut). There are `least` steps or
+    more, a `multiple` of so many; with `known` their number is always known when the layer is
+    built.
     """
 
     counts: tuple[int, ...] = (1,)
@@ -146,6 +148,9 @@ class Sequences:
     same_steps: bool = True
     folds: tuple[int, ...] = (0,)
     most_steps: int = 0
+    least: int = 1
+    multiple: int = 1
+    known: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

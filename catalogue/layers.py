@@ -9,6 +9,8 @@ from catalogue import (
     layers_merging,
     layers_mixing,
     layers_pointwise,
+    layers_shapes,
+    layers_windows,
 )
 from catalogue.layer_cases import LayerCase, LayerEntry
 
@@ -23,6 +25,8 @@ LAYER_ENTRIES: dict[str, LayerEntry] = {
         *layers_merging.ENTRIES,
         *layers_makers.ENTRIES,
         *layers_custom.ENTRIES,
+        *layers_shapes.ENTRIES,
+        *layers_windows.ENTRIES,
     )
 }
 

@@ -12,7 +12,7 @@ from catalogue.custom_layers import CUSTOM_LAYERS
 
 __all__ = ["Argument", "Spec"]
 
-Argument = Union[None, bool, int, float, str, "Spec", tuple[Union["Spec", int], ...]]
+Argument = Union[None, bool, int, float, str, "Spec", tuple[Union["Spec", int, None], ...]]
 
 
 class Spec(
@@ -25,7 +25,8 @@ class Spec(
     """The class of a layer in `keras.layers` and the arguments that construct it.
 
     An argument may be a spec itself (the cell of an `RNN`), a tuple of specs (stacked cells)
-    or of numbers (axes). Arguments that are not named have the defaults that Keras documents.
+    or of numbers (axes; None for a size that is not known). Arguments that are not named have the
+    defaults that Keras documents.
     """
 
     layer: str

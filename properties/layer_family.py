@@ -131,7 +131,7 @@ def simpler_layer(case: LayerCase) -> Iterator[LayerCase]:
         yield replace(case, policy="float32", dtype="float32")
         yield replace(case, policy="float32")
         yield replace(case, dtype="float32")
-    if case.static:
+    if case.static and not entry.sequences.known:
         yield replace(case, static=False)
     if case.keywords:
         yield replace(case, keywords=False)
@@ -167,7 +167,7 @@ def _simpler_tensors(case: LayerCase) -> Iterator[LayerCase]:
         half = len(rows) // 2
         for kept in (rows[:half], rows[half:], *([r for r in rows if r != out] for out in rows)):
             yield with_all(of_rows(kept))
-    if min(tensor.steps[1] for tensor in tensors) > 1:
+    if min(tensor.steps[1] for tensor in tensors) > entry_of(case).sequences.least:
         yield with_all(cut(0, 1))
         yield with_all(cut(1, 0))
     sizes = entry_of(case).sequences.rests

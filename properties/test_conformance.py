@@ -12,6 +12,7 @@ from properties import (  # noqa: F401 (they declare)
     chains,
     layer_calls,
     layer_delivery,
+    layer_mixing,
     layers,
     recurrent,
     recurrent_forms,

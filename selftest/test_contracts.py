@@ -17,7 +17,8 @@ def passed(layer: str, *masks: str | None, steps: int = 3, **arguments: Argument
     """The mask on the output for one row of each tensor, as nested lists of 0 and 1, or None."""
     entry = LAYER_ENTRIES[layer]
     tensors = tuple(Tensor((mask or "1" * steps,), masked=mask is not None) for mask in masks)
-    mask = entry.passage(LayerCase(Spec(layer, {**entry.fixed, **arguments}), tensors))
+    spec = Spec(entry.layer, {**entry.fixed, **arguments})
+    mask = entry.passage(LayerCase(spec, tensors, entry=layer))
     if mask is None:
         return None
     assert mask.dtype == bool

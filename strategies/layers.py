@@ -62,6 +62,8 @@ class LayerConfiguration(msgspec.Struct, frozen=True):
     static: bool = False
     entry: str = ""
     most_steps: int = 0
+    least: int = 1
+    multiple: int = 1
 
 
 def layer_configurations(
@@ -78,7 +80,7 @@ def layer_configurations(
         "masked": _MASKED if several else ("all",),
         "training": entry.trainings,
         "dtypes": _DTYPES,
-        "static": entry.statics,
+        "static": (True,) if entry.sequences.known else entry.statics,
         "fold": entry.sequences.folds,
         "mask_dtype": entry.mask_dtypes,
         "keywords": (False, True) if entry.parameters else (False,),
@@ -119,6 +121,8 @@ def layer_configurations(
                 static=chosen["static"],
                 entry="" if entry.layer == entry.name else entry.name,
                 most_steps=entry.sequences.most_steps,
+                least=entry.sequences.least,
+                multiple=entry.sequences.multiple,
             )
         )
     return found
@@ -150,11 +154,12 @@ def layer_cases(
     if configuration.most_steps:
         short = tuple(row[: configuration.most_steps] for row in first.mask)
         first = msgspec.structs.replace(first, mask=short)
+    whole = tuple(_over_again(row, configuration) for row in first.mask)
     wanted = _masked(configuration.masked, configuration.count)
     tensors: list[Tensor] = []
     for place in range(configuration.count):
         # Without a shared number of steps a key has those of its value.
-        model = tensors[1].mask if place > 1 and not configuration.same_steps else first.mask
+        model = tensors[1].mask if place > 1 and not configuration.same_steps else whole
         rows = model
         if place and not draw(st.booleans(), label="the same mask"):
             steps = len(model[0])
@@ -201,6 +206,12 @@ def _call_of(configuration: LayerConfiguration) -> dict[str, Any]:
     }
 
 
+def _over_again(row: str, configuration: LayerConfiguration) -> str:
+    """A row that is over and over itself, until it has as many steps as the layer needs."""
+    once = row * (configuration.multiple // math.gcd(configuration.multiple, len(row)))
+    return once * -(-configuration.least // len(once))
+
+
 def _nested(row: str, fold: int) -> st.SearchStrategy[str]:
     """A row of nested steps: a valid outer step has a valid inner one, a masked one has none."""
     inner = mask_rows(max_len=fold, min_len=1)
@@ -225,7 +236,10 @@ def plain_case(configuration: LayerConfiguration) -> LayerCase:
         spec=configuration.spec,
         tensors=tuple(
             Tensor(
-                tuple(row * max(1, configuration.fold) for row in ("11", "10")),
+                tuple(
+                    _over_again(row, configuration) * max(1, configuration.fold)
+                    for row in ("11", "10")
+                ),
                 configuration.rest,
                 masked,
                 fold=configuration.fold,
