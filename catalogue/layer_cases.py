@@ -111,7 +111,7 @@ class LayerCase(
         """The mask of single elements, where there is one."""
         if self.element is None:
             return None
-        first, second = self.tensors[0], self.tensors[1]
+        first, second = self.tensors[0], self.tensors[:2][-1]
         shape = (*first.steps, second.steps[1])
         mask: np.ndarray = np.random.default_rng(self.element).random(shape) < 0.7
         return mask
@@ -137,13 +137,15 @@ class Sequences:
     """How the tensors of a call may look: how many, what stands behind (batch, step).
 
     With `same_steps` all of them have one number of steps; without, the first has its own.
-    `folds` are the numbers of inner steps of nested sequences, 0 for plain ones.
+    `folds` are the numbers of inner steps of nested sequences, 0 for plain ones. `masked` says
+    which of several tensors have a mask.
     """
 
     counts: tuple[int, ...] = (1,)
     rests: tuple[tuple[int, ...], ...] = ((2,), (1,), (3,), (2, 3))
     same_steps: bool = True
     folds: tuple[int, ...] = (0,)
+    masked: tuple[str, ...] = ("all", "all", "first", "last", "none")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,10 +156,12 @@ class LayerEntry:
     once for each kind of layer inside. `fixed` arguments are always given, `domains` maps further
     constructor arguments to their values, the documented default first; `call_domains` the same
     for keyword arguments of the call. `parameters` names the tensors of a layer that is given
-    them one by one, and not as a list. `explicit` says whether masks can be given: by `mask`, or,
-    with `parameters`, by `<parameter>_mask`; in one of `mask_dtypes`. `element` names the argument
-    that takes a mask of single elements. `trainings` are the values of `training` that are passed
-    (None: not passed).
+    them one by one, and not as a list. A call takes `least` tensors or more: a case with fewer
+    gives its last one for the rest too. `explicit` says whether masks can be given: by `mask`, or,
+    with `parameters`, by `<parameter>_mask`; in one of `mask_dtypes`. A list of masks holds one
+    for each tensor, but where `masks` says how many are enough, it ends with the last that there
+    is. `element` names the argument that takes a mask of single elements. `trainings` are the
+    values of `training` that are passed (None: not passed).
 
     `passage` gives the mask that the output carries, of a shape that is a prefix of the output's,
     or None where it carries none. Where it carries none and masks are not used up on the way
@@ -185,7 +189,9 @@ class LayerEntry:
     call_domains: Mapping[str, tuple[bool, ...]] = dataclasses.field(default_factory=dict)
     sequences: Sequences = Sequences()
     parameters: tuple[str, ...] = ()
+    least: int = 1
     explicit: bool = False
+    masks: int | None = None
     made: bool = False
     mask_dtypes: tuple[MaskDtype, ...] = ("bool",)
     element: str = ""

@@ -39,8 +39,6 @@ _DTYPES = (
 )
 # A layer is traced anew for each batch of known size, so that few are.
 _STATIC = (False, False, False, True)
-# Which of several tensors have a mask.
-_MASKED = ("all", "all", "first", "last", "none")
 
 
 class LayerConfiguration(msgspec.Struct, frozen=True):
@@ -76,7 +74,7 @@ def layer_configurations(
         "count": entry.sequences.counts,
         "rest": entry.sequences.rests,
         "form": _forms(entry),
-        "masked": _MASKED if several else ("all",),
+        "masked": entry.sequences.masked if several else ("all",),
         "training": entry.trainings,
         "dtypes": _DTYPES,
         "static": _STATIC,
@@ -239,7 +237,9 @@ def _masked(which: str, count: int) -> list[bool]:
     return {
         "all": [True] * count,
         "first": [True] + [False] * (count - 1),
+        "second": [place == min(1, count - 1) for place in range(count)],
         "last": [False] * (count - 1) + [True],
+        "but the last": [place < max(1, count - 1) for place in range(count)],
         "none": [False] * count,
     }[which]
 
