@@ -7,10 +7,17 @@ import dataclasses
 import numpy as np
 
 from catalogue.activations import softmax
-from catalogue.layer_cases import Given
+from catalogue.layer_cases import Given, LayerCase
 from catalogue.layer_reference import by_chance, cleared
 
-__all__ = ["Attending", "additive_attention", "allowed", "attending", "attention"]
+__all__ = [
+    "Attending",
+    "additive_attention",
+    "allowed",
+    "attending",
+    "attention",
+    "attention_traits",
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,6 +70,16 @@ def allowed(given: Given) -> np.ndarray:
     if isinstance(window, int):
         found &= np.abs(np.arange(queries)[:, None] - np.arange(values)) < window
     return found
+
+
+def attention_traits(case: LayerCase) -> frozenset[str]:
+    """Whether a valid step of the query may attend to no step at all."""
+    given = Given(case, [np.zeros(tensor.shape) for tensor in case.tensors], case.masks, [])
+    query = attending(given).query_mask
+    blind = ~allowed(given).any(axis=2)
+    if query is not None:
+        blind &= query
+    return frozenset({"nothing_to_attend_to"} if blind.any() else ())
 
 
 def attention(given: Given) -> np.ndarray | list[np.ndarray] | None:

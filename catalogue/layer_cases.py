@@ -173,8 +173,9 @@ class LayerEntry:
     where there are several) in NumPy, or is None where chance decides (dropout in training).
     `weights` gives the shapes of trainable weights for the shapes of the inputs, in Keras' order.
     `source` gives the NumPy expressions of a tensor's values and of its padding, where they are
-    not free. `applies` leaves out what cannot be built. `since` is the first version of Keras that
-    has the layer, `until` the first that has it no more.
+    not free. `applies` leaves out what cannot be built. `traits` names facts that a case of this
+    layer alone may have. `since` is the first version of Keras that has the layer, `until` the
+    first that has it no more. `most` is how many configurations a cell meets at most.
     """
 
     name: str
@@ -201,6 +202,8 @@ class LayerEntry:
     weights: Callable[[Spec, Shapes], list[tuple[int, ...]]] = lambda spec, shapes: []
     source: Callable[[LayerCase, int, Content], tuple[str, str]] | None = None
     applies: Callable[[Spec, Shapes], bool] = lambda spec, shapes: True
+    traits: Callable[[LayerCase], frozenset[str]] = lambda case: frozenset()
+    most: int = 16
     since: str = ""
     until: str = ""
     random: Callable[[LayerCase], bool] = lambda case: False

@@ -128,8 +128,10 @@ def _multi_head(
     name: str,
     domains: Mapping[str, tuple[Argument, ...]],
     *,
+    fixed: Mapping[str, Argument] | None = None,
     sequences: Sequences = _SELF_ATTENDED,
     explicit: bool = False,
+    most: int = 16,
     since: str = "",
 ) -> LayerEntry:
     """An entry of MultiHeadAttention, the class being the same for all of them."""
@@ -139,7 +141,7 @@ def _multi_head(
         of_query,
         head_attention_reference.multi_head_attention,
         of="MultiHeadAttention",
-        fixed={"num_heads": 2, "key_dim": 2},
+        fixed={"num_heads": 2, "key_dim": 2, **(fixed or {})},
         domains={"num_heads": (2, 1), **domains},
         call_domains=_CALLED,
         sequences=sequences,
@@ -151,13 +153,20 @@ def _multi_head(
         outputs=_outputs,
         positions=_head_positions,
         weights=_head_weights,
+        most=most,
         since=since,
+        traits=attention_reference.attention_traits,
         random=layer_reference.by_chance("dropout"),
     )
 
 
 def _group_query(
-    name: str, domains: Mapping[str, tuple[Argument, ...]], *, explicit: bool, since: str
+    name: str,
+    domains: Mapping[str, tuple[Argument, ...]],
+    *,
+    explicit: bool = False,
+    most: int = 16,
+    since: str = "",
 ) -> LayerEntry:
     """An entry of GroupQueryAttention."""
     return LayerEntry(
@@ -178,12 +187,15 @@ def _group_query(
         outputs=_outputs,
         positions=_head_positions,
         weights=_group_weights,
+        most=most,
         since=since,
+        traits=attention_reference.attention_traits,
         random=layer_reference.by_chance("dropout"),
     )
 
 
 _DROPPED: dict[str, tuple[Argument, ...]] = {"dropout": (0.0, 0.4)}
+_FEWER = 10  # configurations of what stands beside an entry with all of its arguments
 _LATER: dict[str, tuple[Argument, ...]] = {
     "sliding_window": (None, 1, 2),
     "use_gate": (False, True),
@@ -212,6 +224,7 @@ ENTRIES = (
         outputs=_outputs,
         positions=_dense_positions,
         weights=_attention_weights,
+        traits=attention_reference.attention_traits,
         random=layer_reference.by_chance("dropout"),
     ),
     LayerEntry(
@@ -228,6 +241,7 @@ ENTRIES = (
         outputs=_outputs,
         positions=_dense_positions,
         weights=_additive_weights,
+        traits=attention_reference.attention_traits,
         random=layer_reference.by_chance("dropout"),
     ),
     _multi_head(
@@ -245,17 +259,20 @@ ENTRIES = (
         "MultiHeadAttention(explicit masks)",
         {"use_bias": (True, False), **_DROPPED},
         explicit=True,
+        most=_FEWER,
         since="3.0",
     ),
-    _multi_head("MultiHeadAttention(window and gate)", _LATER, since="3.15"),
+    _multi_head("MultiHeadAttention(window and gate)", _LATER, most=_FEWER, since="3.15"),
     # A place is an axis between steps and features; without `attention_axes` all steps and
     # places attend to each other, and what is masked is a step with all of its places.
     _multi_head(
         "MultiHeadAttention(axes)",
-        {"attention_axes": (None, (1,)), "output_shape": (None, (3,)), **_DROPPED},
+        {"attention_axes": ((1,), None, (1,)), "output_shape": (None, (3,)), **_DROPPED},
+        fixed={"attention_axes": (1,)},
         sequences=Sequences(
             counts=(2, 1, 3), rests=((2, 2), (1, 3), (3, 1)), same_steps=False, masked=_MASKED
         ),
+        most=_FEWER,
     ),
     _group_query(
         "GroupQueryAttention",
@@ -263,5 +280,5 @@ ENTRIES = (
         explicit=True,
         since="3.0",
     ),
-    _group_query("GroupQueryAttention(window and gate)", _LATER, explicit=False, since="3.15"),
+    _group_query("GroupQueryAttention(window and gate)", _LATER, most=_FEWER, since="3.15"),
 )

@@ -61,6 +61,7 @@ def layer_traits(case: LayerCase) -> frozenset[str]:
         "nan_padding": case.other == "nan",
         "largest_padding": case.other == "largest",
     }
+    found |= entry_of(case).traits(case)
     return frozenset(found | {name for name, holds in named.items() if holds})
 
 

@@ -25,7 +25,7 @@ __all__ = [
     "plain_case",
 ]
 
-_FEWEST, _MOST = 10, 16  # configurations of a layer
+_FEWEST = 10  # configurations of a layer
 _FORMS: tuple[TensorMask, ...] = ("travelling", "travelling", "travelling", "absent")
 _ORDINARY: tuple[Content, ...] = ("zeros", "ones", "tenth", "noise")
 _SEEDS = st.integers(0, 2**16 - 1)
@@ -84,7 +84,7 @@ def layer_configurations(
         "element": (False, True) if entry.element else (False,),
     }
     longest = sorted(map(len, domains.values()))[-2:]
-    rows = most or min(_MOST, max(_FEWEST, math.prod(longest)))
+    rows = most or min(entry.most, max(_FEWEST, math.prod(longest)))
     found = []
     for chosen in spread([{}] * rows, domains, seed=seed):
         given = {
