@@ -131,7 +131,7 @@ def _multi_head(
     fixed: Mapping[str, Argument] | None = None,
     sequences: Sequences = _SELF_ATTENDED,
     explicit: bool = False,
-    most: int = 16,
+    most: int = 12,
     since: str = "",
 ) -> LayerEntry:
     """An entry of MultiHeadAttention, the class being the same for all of them."""
@@ -165,7 +165,7 @@ def _group_query(
     domains: Mapping[str, tuple[Argument, ...]],
     *,
     explicit: bool = False,
-    most: int = 16,
+    most: int = 12,
     since: str = "",
 ) -> LayerEntry:
     """An entry of GroupQueryAttention."""
@@ -195,7 +195,7 @@ def _group_query(
 
 
 _DROPPED: dict[str, tuple[Argument, ...]] = {"dropout": (0.0, 0.4)}
-_FEWER = 10  # configurations of what stands beside an entry with all of its arguments
+_FEWER = 8  # configurations of what stands beside an entry with all of its arguments
 _LATER: dict[str, tuple[Argument, ...]] = {
     "sliding_window": (None, 1, 2),
     "use_gate": (False, True),
