@@ -31,7 +31,7 @@ def multi_head_attention(given: Given) -> _Answer:
     axes, places = given.case.spec.get("attention_axes"), given.inputs[0].shape[2:-1]
     if not places or axes == (1,):
         return _heads(given)
-    if axes is not None or len(places) > 1:
+    if axes not in (None, (1, 2)) or len(places) > 1:
         raise ValueError(f"attention_axes={axes!r} of {len(places)} places has no reference")
     return _heads(given, flat=places[0])
 

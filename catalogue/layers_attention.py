@@ -57,7 +57,7 @@ def _head_positions(case: LayerCase) -> list[np.ndarray | None]:
     places = len(case.tensors[0].rest) - 1
     behind = places + len(_output_dims(case.spec, [case.tensors[0].shape]))
     output = query.reshape(*query.shape, *[1] * behind)
-    if places and case.spec.get("attention_axes") is None:
+    if places and case.spec.get("attention_axes") != (1,):
         return [output, query[:, None, :, None, None, None]]
     return [output, query.reshape(len(query), *[1] * (places + 1), -1, 1)]
 
@@ -263,11 +263,11 @@ ENTRIES = (
         since="3.0",
     ),
     _multi_head("MultiHeadAttention(window and gate)", _LATER, most=_FEWER, since="3.15"),
-    # A place is an axis between steps and features; without `attention_axes` all steps and
-    # places attend to each other, and what is masked is a step with all of its places.
+    # A place is an axis between steps and features. Over both axes (as without the argument) all
+    # steps and places attend to each other, and what is masked is a step with all of its places.
     _multi_head(
         "MultiHeadAttention(axes)",
-        {"attention_axes": ((1,), None, (1,)), "output_shape": (None, (3,)), **_DROPPED},
+        {"attention_axes": ((1,), (1, 2), (1,)), "output_shape": (None, (3,)), **_DROPPED},
         fixed={"attention_axes": (1,)},
         sequences=Sequences(
             counts=(2, 1, 3), rests=((2, 2), (1, 3), (3, 1)), same_steps=False, masked=_MASKED

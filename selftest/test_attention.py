@@ -191,7 +191,7 @@ def test_attends_over_steps_for_each_place_or_over_all_at_once() -> None:
     output, scores = answer(name, [query, value], [None, "101"], still, arguments=arguments, **ONE)
     same(output, [[[2], [20]]])
     same(scores, [[[[0.5, 0, 0.5]]]] * 2)
-    spec = {**ONE, "attention_axes": None}
+    spec = {**ONE, "attention_axes": (1, 2)}
     output, scores = answer(name, [query, value], [None, "101"], still, arguments=arguments, **spec)
     same(output, [[[11], [11]]])
     assert scores.shape == (1, 1, 2, 3, 2)
@@ -315,11 +315,14 @@ def _elements_alone(keras: Any, tf: Any) -> type:
 
 def _value_by_query(keras: Any, tf: Any) -> type:
     class Changed(keras.layers.MultiHeadAttention):  # type: ignore[misc]
-        def call(self, query: Any, value: Any, *args: Any, **kwargs: Any) -> Any:
-            if getattr(query, "_keras_mask", None) is None:  # nothing to see to, it thinks
+        def _compute_attention_mask(self, query: Any, value: Any, **kwargs: Any) -> Any:
+            if kwargs.get("query_mask", getattr(query, "_keras_mask", None)) is None:
+                # Keras 3 gives the masks as arguments, in Keras 2 they travel.
+                kwargs |= {
+                    name: None for name in ("value_mask", "key_mask", "key") if name in kwargs
+                }
                 value = tf.identity(value)
-                kwargs.pop("value_mask", None)
-            return super().call(query, value, *args, **kwargs)
+            return super()._compute_attention_mask(query, value, **kwargs)
 
     return Changed
 
@@ -327,11 +330,8 @@ def _value_by_query(keras: Any, tf: Any) -> type:
 def _forgets(layer: str) -> Overridden:
     def override(keras: Any, tf: Any) -> type:
         class Changed(getattr(keras.layers, layer)):  # type: ignore[misc]
-            def call(self, *args: Any, **kwargs: Any) -> Any:
-                return tf.nest.map_structure(tf.identity, super().call(*args, **kwargs))
-
-            def compute_mask(self, *args: Any, **kwargs: Any) -> Any:
-                return None
+            def __call__(self, *args: Any, **kwargs: Any) -> Any:
+                return tf.nest.map_structure(tf.identity, super().__call__(*args, **kwargs))
 
         return Changed
 
@@ -340,8 +340,8 @@ def _forgets(layer: str) -> Overridden:
 
 def _leaks(keras: Any, tf: Any) -> type:
     class Changed(keras.layers.MultiHeadAttention):  # type: ignore[misc]
-        def call(self, query: Any, value: Any, *args: Any, **kwargs: Any) -> Any:
-            found = super().call(query, value, *args, **kwargs)
+        def __call__(self, query: Any, value: Any, *args: Any, **kwargs: Any) -> Any:
+            found = super().__call__(query, value, *args, **kwargs)
             leaked = 1e-5 * tf.reduce_mean(tf.cast(value, self.compute_dtype))
             return tf.nest.map_structure(lambda x: x + leaked, found)
 
