@@ -16,7 +16,7 @@ __all__ = ["ENTRIES"]
 _Shapes = list[tuple[int, ...]]
 
 _FLAT = ((2,), (1,), (3,))
-_MASKED = ("all", "all", "first", "second", "but the last", "last")
+_MASKED = ("all", "second", "but the last", "first")
 # Query and value, or query, value and key: values and keys have a number of steps of their own.
 _ATTENDED = Sequences(counts=(2, 3), rests=_FLAT, same_steps=False, masked=_MASKED)
 # A single tensor attends to itself: it is query and value.
@@ -131,7 +131,7 @@ def _multi_head(
     fixed: Mapping[str, Argument] | None = None,
     sequences: Sequences = _SELF_ATTENDED,
     explicit: bool = False,
-    most: int = 12,
+    most: int = 16,
     since: str = "",
 ) -> LayerEntry:
     """An entry of MultiHeadAttention, the class being the same for all of them."""
@@ -165,7 +165,7 @@ def _group_query(
     domains: Mapping[str, tuple[Argument, ...]],
     *,
     explicit: bool = False,
-    most: int = 12,
+    most: int = 16,
     since: str = "",
 ) -> LayerEntry:
     """An entry of GroupQueryAttention."""

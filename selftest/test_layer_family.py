@@ -84,12 +84,14 @@ def test_several_tensors_have_equal_and_different_masks() -> None:
 
 
 def test_a_key_with_another_mask_than_its_value_is_told_apart() -> None:
-    """The query's mask does not matter there, nor do two tensors that have no key."""
+    """The query's mask does not matter there, nor does a key that has none, or is none."""
     query, value, key = Tensor(("10",)), Tensor(("11",)), Tensor(("11",))
-    other = Tensor(("10",))
+    other, free = Tensor(("10",)), Tensor(("11",), masked=False)
     for tensors, differ in (
         ((query, value, key), False),
         ((query, value, other), True),
+        ((query, free, other), True),
+        ((query, other, free), False),
         ((query, value), False),
     ):
         case = LayerCase(Spec("Attention"), tensors)
