@@ -2,72 +2,132 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from catalogue.activations import softmax
-from catalogue.layer_cases import Given
+from catalogue.layer_cases import Given, LayerCase
 from catalogue.layer_reference import by_chance, cleared
 
-__all__ = ["additive_attention", "attention"]
+__all__ = [
+    "Attending",
+    "additive_attention",
+    "allowed",
+    "attending",
+    "attention",
+    "attention_traits",
+]
 
 
-def attention(given: Given) -> np.ndarray | None:
+@dataclasses.dataclass(frozen=True)
+class Attending:
+    """The three roles of a call, each with its mask, None where it has none.
+
+    Shapes are (batch, step, *rest); masked steps hold zeros. A value is its own key where no
+    key is given, and a query its own value where it is the only tensor.
+    """
+
+    query: np.ndarray
+    value: np.ndarray
+    key: np.ndarray
+    query_mask: np.ndarray | None
+    value_mask: np.ndarray | None
+    key_mask: np.ndarray | None
+
+
+def attending(given: Given) -> Attending:
+    """Query, value and key of a call, with what may stand for them."""
+    tensors, masks = cleared(given), list(given.masks)
+    while len(tensors) < 3:
+        tensors.append(tensors[-1])
+        masks.append(masks[-1])
+    return Attending(*tensors, *masks)
+
+
+def allowed(given: Given) -> np.ndarray:
+    """Which steps of the value each step of the query may attend to.
+
+    Of shape (batch, query step, value step). Source: the pages of the attention layers. Where
+    the mask of the values is False, they "do not contribute to the result"; with
+    `use_causal_mask` "position `i` cannot attend to positions `j > i`"; an `attention_mask` has
+    "1 indicates attention and 0 indicates no attention". A mask of the key is not spoken of: by
+    rule 2 a position whose key is padding does not contribute either. With a `sliding_window`
+    a position attends "within `sliding_window - 1` of itself".
+    """
+    case, roles = given.case, attending(given)
+    batch, queries = roles.query.shape[:2]
+    values = roles.value.shape[1]
+    found = np.ones((batch, queries, values), bool)
+    for mask in (roles.value_mask, roles.key_mask):
+        if mask is not None:
+            found &= mask[:, None, :]
+    if given.element is not None:
+        found &= given.element
+    if case.arguments.get("use_causal_mask"):
+        found &= np.tri(queries, values) > 0
+    window = case.spec.get("sliding_window")
+    if isinstance(window, int):
+        found &= np.abs(np.arange(queries)[:, None] - np.arange(values)) < window
+    return found
+
+
+def attention_traits(case: LayerCase) -> frozenset[str]:
+    """Whether a valid step of the query may attend to no step at all."""
+    given = Given(case, [np.zeros(tensor.shape) for tensor in case.tensors], case.masks, [])
+    query = attending(given).query_mask
+    blind = ~allowed(given).any(axis=2)
+    if query is not None:
+        blind &= query
+    return frozenset({"nothing_to_attend_to"} if blind.any() else ())
+
+
+def attention(given: Given) -> np.ndarray | list[np.ndarray] | None:
     """Scores of query and key by `score_mode`, softmax, and that share of each value.
 
     Query, value and key have shape (batch, step, dim), the output that of the query. Source: the
     page of Attention. It calls the mode `concat` "the hyperbolic tangent of the concatenation
     of the query and key vectors" and gives no formula: this is the one that Keras computes.
     """
-    query, _, key = _tensors(given)
+    roles = attending(given)
     weights = iter(given.weights)
     spec = given.case.spec
-    scale = next(weights) if spec.get("use_scale") else query.dtype.type(1)
+    scale = next(weights) if spec.get("use_scale") else roles.query.dtype.type(1)
     if spec.get("score_mode", "dot") == "dot":
-        return _attended(given, query @ key.swapaxes(1, 2) * scale)
-    pairs = np.tanh(scale * (query[:, :, None, :] + key[:, None, :, :]))
-    return _attended(given, next(weights) * pairs.sum(axis=-1))
+        return _attended(given, roles, roles.query @ roles.key.swapaxes(1, 2) * scale)
+    pairs = np.tanh(scale * (roles.query[:, :, None, :] + roles.key[:, None, :, :]))
+    return _attended(given, roles, next(weights) * pairs.sum(axis=-1))
 
 
-def additive_attention(given: Given) -> np.ndarray | None:
+def additive_attention(given: Given) -> np.ndarray | list[np.ndarray] | None:
     """Scores `reduce_sum(tanh(query + key))`, times a scale for each feature; then as above.
 
     Source: the page of AdditiveAttention.
     """
-    query, _, key = _tensors(given)
-    pairs = np.tanh(query[:, :, None, :] + key[:, None, :, :])
+    roles = attending(given)
+    pairs = np.tanh(roles.query[:, :, None, :] + roles.key[:, None, :, :])
     if given.weights:
         pairs = given.weights[0] * pairs
-    return _attended(given, pairs.sum(axis=-1))
+    return _attended(given, roles, pairs.sum(axis=-1))
 
 
-def _tensors(given: Given) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Query, value and key; the value is the key where there is none."""
-    query, value, *key = cleared(given)
-    return query, value, key[0] if key else value
-
-
-def _attended(given: Given, scores: np.ndarray) -> np.ndarray | None:
+def _attended(
+    given: Given, roles: Attending, scores: np.ndarray
+) -> np.ndarray | list[np.ndarray] | None:
     """Values in the shares of their scores; scores have shape (batch, query step, value step).
 
-    Source: both pages. Where the mask of the query is False, "the output will be zero"; where
-    that of the values is, they "do not contribute to the result"; with `use_causal_mask`
-    "position `i` cannot attend to positions `j > i`". A mask of the key is not spoken of: by
-    rule 2 a position whose key is padding does not contribute either. Nothing is said of a
-    query that may look at no position: NaN. In training with dropout chance decides: None.
+    Source: both pages. Where the mask of the query is False, "the output will be zero". The
+    scores that `return_attention_scores` asks for are those "after masking and softmax": shares,
+    0 for what is masked. Nothing is said of a query that may look at no position, nor of the
+    shares of a masked query: NaN. In training with dropout chance decides: None.
     """
     case = given.case
     if by_chance("dropout")(case):
         return None
-    query_mask, *others = given.masks
-    allowed = np.ones(scores.shape, bool)
-    for mask in others:
-        if mask is not None:
-            allowed &= mask[:, None, :]
-    if case.arguments.get("use_causal_mask"):
-        allowed &= np.tri(*scores.shape[1:]) > 0
-    shares = softmax(np.where(allowed, scores, scores.dtype.type(-np.inf)))
-    _, value, _ = _tensors(given)
-    output: np.ndarray = shares @ value
-    if query_mask is None:
-        return output
-    return np.where(query_mask[:, :, None], output, output.dtype.type(0))
+    shares = softmax(np.where(allowed(given), scores, scores.dtype.type(-np.inf)))
+    output: np.ndarray = shares @ roles.value
+    if roles.query_mask is not None:
+        said = roles.query_mask[:, :, None]
+        output = np.where(said, output, output.dtype.type(0))
+        shares = np.where(said, shares, shares.dtype.type(np.nan))
+    return [output, shares] if case.arguments.get("return_attention_scores") else output

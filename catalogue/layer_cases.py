@@ -140,7 +140,7 @@ class Sequences:
     `folds` are the numbers of inner steps of nested sequences, 0 for plain ones. Rows are cut to
     `most_steps` where each step costs much (0: they are not cut). There are `least` steps or
     more, a `multiple` of so many; with `known` their number is always known when the layer is
-    built.
+    built. `masked` says which of several tensors have a mask.
     """
 
     counts: tuple[int, ...] = (1,)
@@ -151,6 +151,7 @@ class Sequences:
     least: int = 1
     multiple: int = 1
     known: bool = False
+    masked: tuple[str, ...] = ("all", "all", "first", "last", "none")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,10 +162,13 @@ class LayerEntry:
     once for each kind of layer inside. `fixed` arguments are always given, `domains` maps further
     constructor arguments to their values, the documented default first; `call_domains` the same
     for keyword arguments of the call. `parameters` names the tensors of a layer that is given
-    them one by one, and not as a list. `explicit` says whether masks can be given: by `mask`, or,
-    with `parameters`, by `<parameter>_mask`; in one of `mask_dtypes`. `element` names the argument
-    that takes a mask of single elements. `trainings` are the values of `training` that are passed
-    (None: not passed); `statics` says how often rows and steps are known beforehand.
+    them one by one, and not as a list. A call takes `least` tensors or more: a case with fewer
+    gives its last one for the rest too. `explicit` says whether masks can be given: by `mask`, or,
+    with `parameters`, by `<parameter>_mask`; in one of `mask_dtypes`. A list of masks holds one
+    for each tensor, but where `masks` says how many are enough, it ends with the last that there
+    is. `element` names the argument that takes a mask of single elements. `trainings` are the
+    values of `training` that are passed (None: not passed).
+    `statics` says how often rows and steps are known beforehand.
 
     `passage` gives the mask that the output carries, of a shape that is a prefix of the output's,
     or None where it carries none. Where it carries none and masks are not used up on the way
@@ -180,7 +184,9 @@ class LayerEntry:
     masked steps are used for nothing that is valid, so that they have no gradient. `uses_mask`
     says whether a call makes use of a mask that it is given, `broadcasts` that a mask may be
     smaller than its tensor. `applies` leaves out what cannot be built. `since` is the first
-    version of Keras that has the layer, `until` the first that has it no more.
+    version of Keras that has the layer, `until` the first that has it no more. `traits` names
+    facts that a case of this layer alone may have. `most` is how many configurations a cell meets
+    at most.
     """
 
     name: str
@@ -195,7 +201,9 @@ class LayerEntry:
     call_domains: Mapping[str, tuple[bool, ...]] = dataclasses.field(default_factory=dict)
     sequences: Sequences = Sequences()
     parameters: tuple[str, ...] = ()
+    least: int = 1
     explicit: bool = False
+    masks: int | None = None
     made: bool = False
     mask_dtypes: tuple[MaskDtype, ...] = ("bool",)
     uses_mask: Callable[[LayerCase], bool] = lambda case: True
@@ -209,6 +217,8 @@ class LayerEntry:
     weights: Callable[[Spec, Shapes], list[tuple[int, ...]]] = lambda spec, shapes: []
     source: Callable[[LayerCase, int, Content], tuple[str, str]] | None = None
     applies: Callable[[Spec, Shapes], bool] = lambda spec, shapes: True
+    traits: Callable[[LayerCase], frozenset[str]] = lambda case: frozenset()
+    most: int = 16
     since: str = ""
     until: str = ""
     random: Callable[[LayerCase], bool] = lambda case: False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from catalogue import (
+    layers_attention,
     layers_custom,
     layers_distributed,
     layers_makers,
@@ -22,6 +23,7 @@ LAYER_ENTRIES: dict[str, LayerEntry] = {
         *layers_pointwise.ENTRIES,
         *layers_distributed.ENTRIES,
         *layers_mixing.ENTRIES,
+        *layers_attention.ENTRIES,
         *layers_merging.ENTRIES,
         *layers_makers.ENTRIES,
         *layers_custom.ENTRIES,

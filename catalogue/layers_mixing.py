@@ -1,9 +1,9 @@
-"""Entries of layers that mix steps: normalization, pooling and attention."""
+"""Entries of layers that mix steps: normalization and pooling."""
 
 from __future__ import annotations
 
-from catalogue import attention_reference, layer_reference
-from catalogue.contracts import dropped, kept, of_query
+from catalogue import layer_reference
+from catalogue.contracts import dropped, kept
 from catalogue.layer_cases import LayerEntry, Sequences
 from catalogue.specs import Argument, Spec
 
@@ -17,23 +17,11 @@ _SCALED: dict[str, tuple[Argument, ...]] = {
     "center": (True, False),
     "scale": (True, False),
 }
-# Query and value, or query, value and key: values and keys have a number of steps of their own.
-_ATTENDED = Sequences(counts=(2, 3), rests=_FLAT, same_steps=False)
 
 
 def _scale_and_center(spec: Spec, shapes: _Shapes) -> _Shapes:
     """Gamma and beta, as far as the layer has them."""
     return [(shapes[0][-1],) for name in ("scale", "center") if spec.get(name, True)]
-
-
-def _attention_weights(spec: Spec, shapes: _Shapes) -> _Shapes:
-    """Two single numbers: a scale, and in the mode `concat` a weight of the scores."""
-    scale: _Shapes = [()] if spec.get("use_scale") else []
-    return scale + ([()] if spec.get("score_mode") == "concat" else [])
-
-
-def _additive_weights(spec: Spec, shapes: _Shapes) -> _Shapes:
-    return [(shapes[0][-1],)] if spec.get("use_scale", True) else []
 
 
 ENTRIES = (
@@ -106,37 +94,5 @@ ENTRIES = (
         stops=True,
         domains={"keepdims": (False, True)},
         sequences=Sequences(rests=_FLAT),
-    ),
-    # A query that may look at nothing (all values masked; with a causal mask, all so far) has
-    # no documented output.
-    LayerEntry(
-        "Attention",
-        "layers/attention_layers/attention",
-        of_query,
-        attention_reference.attention,
-        domains={
-            "use_scale": (False, True),
-            "score_mode": ("dot", "concat"),
-            "dropout": (0.0, 0.4),
-        },
-        call_domains={"use_causal_mask": (False, True)},
-        sequences=_ATTENDED,
-        explicit=True,
-        trainings=(None, False, True),
-        weights=_attention_weights,
-        random=layer_reference.by_chance("dropout"),
-    ),
-    LayerEntry(
-        "AdditiveAttention",
-        "layers/attention_layers/additive_attention",
-        of_query,
-        attention_reference.additive_attention,
-        domains={"use_scale": (True, False), "dropout": (0.0, 0.4)},
-        call_domains={"use_causal_mask": (False, True)},
-        sequences=_ATTENDED,
-        explicit=True,
-        trainings=(None, False, True),
-        weights=_additive_weights,
-        random=layer_reference.by_chance("dropout"),
     ),
 )

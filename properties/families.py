@@ -280,7 +280,11 @@ def _simpler_broadcast(case: Any) -> Iterator[Any]:
         yield msgspec.structs.replace(case, seed=0)
 
 
-_LAYER_BATCH = recurrent_traits.OF_BATCH | {"masks_differ", "key_and_value_masks_differ"}
+_LAYER_BATCH = recurrent_traits.OF_BATCH | {
+    "masks_differ",
+    "key_and_value_masks_differ",
+    "nothing_to_attend_to",
+}
 
 FAMILIES: dict[str, Family] = {
     "recurrent": Family(

@@ -67,6 +67,7 @@ def layer_traits(case: LayerCase) -> frozenset[str]:
         "nan_padding": case.other == "nan",
         "largest_padding": case.other == "largest",
     }
+    found |= entry_of(case).traits(case)
     return frozenset(found | {name for name, holds in named.items() if holds})
 
 
@@ -79,11 +80,11 @@ def _outer_rows(tensor: Tensor) -> tuple[str, ...]:
 
 
 def _key_differs(case: LayerCase) -> bool:
-    """Whether a key, where there is one, has another mask than its value."""
+    """Whether a key, where there is one, has a mask, and another one than its value."""
     if len(case.tensors) != 3 or entry_of(case).sequences.same_steps:
         return False
     value, key = (tensor.mask if tensor.masked else None for tensor in case.tensors[1:])
-    return case.form != "absent" and value != key
+    return case.form != "absent" and key is not None and value != key
 
 
 def layer_facts(case: LayerCase, device: str, mode: str) -> frozenset[str]:

@@ -27,6 +27,8 @@ class LayerSetting:
     def __init__(self, case: LayerCase) -> None:
         self.case = case
         self.entry: LayerEntry = entry_of(case)
+        missing = max(0, self.entry.least - len(case.tensors))
+        self.tensors: tuple[Tensor, ...] = (*case.tensors, *case.tensors[-1:] * missing)
         self.steps: list[Step] = []
         self._built: set[str] = set()
 
@@ -34,7 +36,7 @@ class LayerSetting:
 
     def holding(self, place: int, content: Content | None = None) -> Expression:
         """A tensor with this content (or its own) at masked steps."""
-        tensor = self.case.tensors[place]
+        tensor = self.tensors[place]
         dtype = self.case.dtype
         content = tensor.content if content is None else content
         drawn, padding = (
@@ -62,9 +64,7 @@ class LayerSetting:
 
     @functools.cached_property
     def _masks(self) -> list[Expression]:
-        return [
-            literal(tensor.valid, f"mask{place}") for place, tensor in enumerate(self.case.tensors)
-        ]
+        return [literal(tensor.valid, f"mask{place}") for place, tensor in enumerate(self.tensors)]
 
     @property
     def compute_dtype(self) -> str:
@@ -89,7 +89,7 @@ class LayerSetting:
         """The shape (or shapes) that the layer is built for, None for sizes that are not known."""
         shapes = tuple(
             tensor.shape if self.case.static else (*[None] * len(tensor.steps), *tensor.rest)
-            for tensor in self.case.tensors
+            for tensor in self.tensors
         )
         return shapes[0] if len(shapes) == 1 else shapes
 
@@ -128,7 +128,7 @@ class LayerSetting:
             return expression(f"x[{at}]", x=array) if at else array
 
         tensors: list[Operand] = []
-        for place, tensor in enumerate(case.tensors):
+        for place, tensor in enumerate(self.tensors):
             given = some(self.holding(place, content))
             if tensor.masked and (form == "travelling" or travelling is not None):
                 carried = self.mask(place) if travelling is None else travelling(place)
@@ -156,10 +156,13 @@ class LayerSetting:
 
     def _explicit(self, given: Callable[[int], Expression]) -> dict[str, Operand]:
         """The arguments that give the masks."""
-        case, entry = self.case, self.entry
+        entry = self.entry
         masks: list[Operand] = [
-            given(place) if tensor.masked else None for place, tensor in enumerate(case.tensors)
+            given(place) if tensor.masked else None for place, tensor in enumerate(self.tensors)
         ]
+        if entry.masks is not None:
+            while len(masks) > entry.masks and masks[-1] is None:
+                masks.pop()
         if not entry.parameters:
             return {"mask": masks[0] if len(masks) == 1 else masks}
         pairs = zip(entry.parameters, masks, strict=False)

@@ -84,12 +84,14 @@ def test_several_tensors_have_equal_and_different_masks() -> None:
 
 
 def test_a_key_with_another_mask_than_its_value_is_told_apart() -> None:
-    """The query's mask does not matter there, nor do two tensors that have no key."""
+    """The query's mask does not matter there, nor does a key that has none, or is none."""
     query, value, key = Tensor(("10",)), Tensor(("11",)), Tensor(("11",))
-    other = Tensor(("10",))
+    other, free = Tensor(("10",)), Tensor(("11",), masked=False)
     for tensors, differ in (
         ((query, value, key), False),
         ((query, value, other), True),
+        ((query, free, other), True),
+        ((query, other, free), False),
         ((query, value), False),
     ):
         case = LayerCase(Spec("Attention"), tensors)
@@ -104,10 +106,10 @@ def test_all_kinds_of_batches_take_turns() -> None:
 
 def test_what_is_simpler_is_a_case_of_the_layer() -> None:
     """Every step of making a case simpler keeps what is always given."""
-    for layer, entry in LAYER_ENTRIES.items():
+    for entry in LAYER_ENTRIES.values():
         for configuration in layer_configurations(entry)[:4]:
             for case in simpler_layer(plain_case(configuration)):
-                assert case.name == layer
+                assert case.name == entry.name
                 assert set(entry.fixed) <= set(case.spec.arguments)
                 assert len({len(tensor.mask) for tensor in case.tensors}) == 1
 

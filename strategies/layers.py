@@ -25,7 +25,7 @@ __all__ = [
     "plain_case",
 ]
 
-_FEWEST, _MOST = 10, 16  # configurations of a layer
+_FEWEST = 10  # configurations of a layer
 _FORMS: tuple[TensorMask, ...] = ("travelling", "travelling", "travelling", "absent")
 _ORDINARY: tuple[Content, ...] = ("zeros", "ones", "tenth", "noise")
 _SEEDS = st.integers(0, 2**16 - 1)
@@ -37,8 +37,6 @@ _DTYPES = (
     ("float32", "mixed_float16"),
     ("float32", "float64"),
 )
-# Which of several tensors have a mask.
-_MASKED = ("all", "all", "first", "last", "none")
 
 
 class LayerConfiguration(msgspec.Struct, frozen=True):
@@ -77,7 +75,7 @@ def layer_configurations(
         "count": entry.sequences.counts,
         "rest": entry.sequences.rests,
         "form": _forms(entry),
-        "masked": _MASKED if several else ("all",),
+        "masked": entry.sequences.masked if several else ("all",),
         "training": entry.trainings,
         "dtypes": _DTYPES,
         "static": (True,) if entry.sequences.known else entry.statics,
@@ -87,7 +85,7 @@ def layer_configurations(
         "element": (False, True) if entry.element else (False,),
     }
     longest = sorted(map(len, domains.values()))[-2:]
-    rows = most or min(_MOST, max(_FEWEST, math.prod(longest)))
+    rows = most or min(entry.most, max(_FEWEST, math.prod(longest)))
     found = []
     for chosen in spread([{}] * rows, domains, seed=seed):
         given = {
@@ -256,7 +254,9 @@ def _masked(which: str, count: int) -> list[bool]:
     return {
         "all": [True] * count,
         "first": [True] + [False] * (count - 1),
+        "second": [place == min(1, count - 1) for place in range(count)],
         "last": [False] * (count - 1) + [True],
+        "but the last": [place < max(1, count - 1) for place in range(count)],
         "none": [False] * count,
     }[which]
 

@@ -1,0 +1,284 @@
+"""Entries of the attention layers: each step of a query looks at the steps of a value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from catalogue import attention_reference, head_attention_reference, layer_reference
+from catalogue.contracts import of_query
+from catalogue.layer_cases import LayerCase, LayerEntry, Sequences
+from catalogue.specs import Argument, Spec
+
+__all__ = ["ENTRIES"]
+
+_Shapes = list[tuple[int, ...]]
+
+_FLAT = ((2,), (1,), (3,))
+_MASKED = ("all", "second", "but the last", "first")
+# Query and value, or query, value and key: values and keys have a number of steps of their own.
+_ATTENDED = Sequences(counts=(2, 3), rests=_FLAT, same_steps=False, masked=_MASKED)
+# A single tensor attends to itself: it is query and value.
+_SELF_ATTENDED = Sequences(counts=(2, 1, 3), rests=_FLAT, same_steps=False, masked=_MASKED)
+_CALLED: dict[str, tuple[bool, ...]] = {
+    "use_causal_mask": (False, True),
+    "return_attention_scores": (False, True),
+}
+_ROLES = ("query", "value", "key")
+
+# -- what comes out --------------------------------------------------------------------------
+
+
+def _outputs(case: LayerCase) -> int:
+    """The output, and the scores where they are asked for."""
+    return 1 + bool(case.arguments.get("return_attention_scores"))
+
+
+def _dense_positions(case: LayerCase) -> list[np.ndarray | None]:
+    """All of the output: zero at masked steps of the query; scores where the query is valid.
+
+    Scores have shape (batch, query step, value step); those of masked values are 0.
+    """
+    query = case.masks[0]
+    return [None, None if query is None else query[:, :, None]]
+
+
+def _head_positions(case: LayerCase) -> list[np.ndarray | None]:
+    """Output and scores where the query is valid.
+
+    The output has shape (batch, step, *places, *output dims), the scores (batch, *places, head,
+    query step, value step), or, of attention over places too, (batch, head, query step, query
+    place, value step, value place).
+    """
+    query = case.masks[0]
+    if query is None:
+        return [None, None]
+    places = len(case.tensors[0].rest) - 1
+    behind = places + len(_output_dims(case.spec, [case.tensors[0].shape]))
+    output = query.reshape(*query.shape, *[1] * behind)
+    if places and case.spec.get("attention_axes") != (1,):
+        return [output, query[:, None, :, None, None, None]]
+    return [output, query.reshape(len(query), *[1] * (places + 1), -1, 1)]
+
+
+# -- weights ---------------------------------------------------------------------------------
+
+
+def _attention_weights(spec: Spec, shapes: _Shapes) -> _Shapes:
+    """Two single numbers: a scale, and in the mode `concat` a weight of the scores."""
+    scale: _Shapes = [()] if spec.get("use_scale") else []
+    return scale + ([()] if spec.get("score_mode") == "concat" else [])
+
+
+def _additive_weights(spec: Spec, shapes: _Shapes) -> _Shapes:
+    return [(shapes[0][-1],)] if spec.get("use_scale", True) else []
+
+
+def _output_dims(spec: Spec, shapes: _Shapes) -> tuple[int, ...]:
+    given = spec.get("output_shape")
+    if not isinstance(given, tuple):
+        return (shapes[0][-1],)
+    return tuple(size for size in given if isinstance(size, int))
+
+
+def _head_weights(spec: Spec, shapes: _Shapes) -> _Shapes:
+    """Kernels and biases that project query, key, (gate,) value and the heads' findings."""
+    heads, dim = _size(spec, "num_heads"), _size(spec, "key_dim")
+    value_dim = _size(spec, "value_dim", dim)
+    return _projections(spec, shapes, (heads, dim), (heads, dim), (heads, value_dim), heads)
+
+
+def _group_weights(spec: Spec, shapes: _Shapes) -> _Shapes:
+    """The same, with fewer heads of key and value."""
+    heads, dim = _size(spec, "num_query_heads"), _size(spec, "head_dim")
+    group = (_size(spec, "num_key_value_heads"), dim)
+    return _projections(spec, shapes, (heads, dim), group, group, heads)
+
+
+def _projections(
+    spec: Spec,
+    shapes: _Shapes,
+    query: tuple[int, int],
+    key: tuple[int, int],
+    value: tuple[int, int],
+    heads: int,
+) -> _Shapes:
+    """The shapes, given (heads, dim) of what query, key and value are projected to."""
+    shapes = shapes + shapes[-1:] * (3 - len(shapes))
+    kernels: _Shapes = [(shapes[0][-1], *query), (shapes[2][-1], *key)]
+    if spec.get("use_gate"):
+        kernels.append((shapes[0][-1], heads, value[1]))
+    kernels += [(shapes[1][-1], *value), (heads, value[1], *_output_dims(spec, shapes))]
+    bias = spec.get("use_bias", True)
+    biases = [kernel[1:] for kernel in kernels[:-1]] + [kernels[-1][2:]]
+    pairs = zip(kernels, biases, strict=True)
+    return [shape for kernel, shift in pairs for shape in ([kernel, shift] if bias else [kernel])]
+
+
+def _size(spec: Spec, argument: str, default: int = 0) -> int:
+    value = spec.get(argument)
+    return value if isinstance(value, int) else default
+
+
+# -- entries ---------------------------------------------------------------------------------
+
+
+def _multi_head(
+    name: str,
+    domains: Mapping[str, tuple[Argument, ...]],
+    *,
+    fixed: Mapping[str, Argument] | None = None,
+    sequences: Sequences = _SELF_ATTENDED,
+    explicit: bool = False,
+    most: int = 16,
+    since: str = "",
+) -> LayerEntry:
+    """An entry of MultiHeadAttention, the class being the same for all of them."""
+    return LayerEntry(
+        name,
+        "layers/attention_layers/multi_head_attention",
+        of_query,
+        head_attention_reference.multi_head_attention,
+        of="MultiHeadAttention",
+        fixed={"num_heads": 2, "key_dim": 2, **(fixed or {})},
+        domains={"num_heads": (2, 1), **domains},
+        call_domains=_CALLED,
+        sequences=sequences,
+        parameters=_ROLES,
+        least=2,
+        explicit=explicit,
+        element="attention_mask",
+        trainings=(None, False, True),
+        outputs=_outputs,
+        positions=_head_positions,
+        weights=_head_weights,
+        most=most,
+        since=since,
+        traits=attention_reference.attention_traits,
+        random=layer_reference.by_chance("dropout"),
+    )
+
+
+def _group_query(
+    name: str,
+    domains: Mapping[str, tuple[Argument, ...]],
+    *,
+    explicit: bool = False,
+    most: int = 16,
+    since: str = "",
+) -> LayerEntry:
+    """An entry of GroupQueryAttention."""
+    return LayerEntry(
+        name,
+        "layers/attention_layers/group_query_attention",
+        of_query,
+        head_attention_reference.group_query_attention,
+        of="GroupQueryAttention",
+        fixed={"head_dim": 2, "num_query_heads": 4, "num_key_value_heads": 2},
+        domains={"num_key_value_heads": (2, 1, 4), **domains},
+        call_domains=_CALLED,
+        sequences=_SELF_ATTENDED,
+        parameters=_ROLES,
+        least=2,
+        explicit=explicit,
+        element="attention_mask",
+        trainings=(None, False, True),
+        outputs=_outputs,
+        positions=_head_positions,
+        weights=_group_weights,
+        most=most,
+        since=since,
+        traits=attention_reference.attention_traits,
+        random=layer_reference.by_chance("dropout"),
+    )
+
+
+_DROPPED: dict[str, tuple[Argument, ...]] = {"dropout": (0.0, 0.4)}
+_FEWER = 8  # configurations of what stands beside an entry with all of its arguments
+_LATER: dict[str, tuple[Argument, ...]] = {
+    "sliding_window": (None, 1, 2),
+    "use_gate": (False, True),
+    "use_bias": (True, False),
+    **_DROPPED,
+}
+
+# A query that may look at nothing (all values masked; with a causal mask, all so far) has
+# no documented output. `seed` decides what chance does, `flash_attention` how it is computed.
+ENTRIES = (
+    LayerEntry(
+        "Attention",
+        "layers/attention_layers/attention",
+        of_query,
+        attention_reference.attention,
+        domains={
+            "use_scale": (False, True),
+            "score_mode": ("dot", "concat"),
+            "dropout": (0.0, 0.4),
+        },
+        call_domains=_CALLED,
+        sequences=_ATTENDED,
+        explicit=True,
+        masks=2,
+        trainings=(None, False, True),
+        outputs=_outputs,
+        positions=_dense_positions,
+        weights=_attention_weights,
+        traits=attention_reference.attention_traits,
+        random=layer_reference.by_chance("dropout"),
+    ),
+    LayerEntry(
+        "AdditiveAttention",
+        "layers/attention_layers/additive_attention",
+        of_query,
+        attention_reference.additive_attention,
+        domains={"use_scale": (True, False), "dropout": (0.0, 0.4)},
+        call_domains=_CALLED,
+        sequences=_ATTENDED,
+        explicit=True,
+        masks=2,
+        trainings=(None, False, True),
+        outputs=_outputs,
+        positions=_dense_positions,
+        weights=_additive_weights,
+        traits=attention_reference.attention_traits,
+        random=layer_reference.by_chance("dropout"),
+    ),
+    _multi_head(
+        "MultiHeadAttention",
+        {
+            "key_dim": (2, 3),
+            "value_dim": (None, 3),
+            "use_bias": (True, False),
+            "output_shape": (None, (3,), (2, 2)),
+            **_DROPPED,
+        },
+    ),
+    # Keras 3 takes masks of query, value and key as arguments; the page does not name them.
+    _multi_head(
+        "MultiHeadAttention(explicit masks)",
+        {"use_bias": (True, False), **_DROPPED},
+        explicit=True,
+        most=_FEWER,
+        since="3.0",
+    ),
+    _multi_head("MultiHeadAttention(window and gate)", _LATER, most=_FEWER, since="3.15"),
+    # A place is an axis between steps and features. Over both axes (as without the argument) all
+    # steps and places attend to each other, and what is masked is a step with all of its places.
+    _multi_head(
+        "MultiHeadAttention(axes)",
+        {"attention_axes": ((1,), (1, 2), (1,)), "output_shape": (None, (3,)), **_DROPPED},
+        fixed={"attention_axes": (1,)},
+        sequences=Sequences(
+            counts=(2, 1, 3), rests=((2, 2), (1, 3), (3, 1)), same_steps=False, masked=_MASKED
+        ),
+        most=_FEWER,
+    ),
+    _group_query(
+        "GroupQueryAttention",
+        {"head_dim": (2, 3), "use_bias": (True, False), **_DROPPED},
+        explicit=True,
+        since="3.0",
+    ),
+    _group_query("GroupQueryAttention(window and gate)", _LATER, most=_FEWER, since="3.15"),
+)
