@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -153,7 +153,10 @@ class LayerEntry:
     `of` is the class where it is not the name: layers that hold others stand in the catalogue
     once for each kind of layer inside. `fixed` arguments are always given, `domains` maps further
     constructor arguments to their values, the documented default first; `call_domains` the same
-    for keyword arguments of the call. `parameters` names the tensors of a layer that is given
+    for keyword arguments of the call. Arguments of a layer inside go by their path, such as
+    `layer.units`; `complete` makes arguments agree that have to. `operands` gives, for keyword
+    arguments that are lists of arrays where the case has them as True, the NumPy expressions of
+    these, nested as they are given. `parameters` names the tensors of a layer that is given
     them one by one, and not as a list. `explicit` says whether masks can be given: by `mask`, or,
     with `parameters`, by `<parameter>_mask`; in one of `mask_dtypes`. `element` names the argument
     that takes a mask of single elements. `trainings` are the values of `training` that are passed
@@ -168,6 +171,8 @@ class LayerEntry:
     is valid where its mask says, the others everywhere. `reference` gives the output (a list,
     where there are several) in NumPy, or is None where chance decides (dropout in training).
     `weights` gives the shapes of trainable weights for the shapes of the inputs, in Keras' order.
+    `most` is the number of configurations that a cell meets at most, `statics` how often sizes are
+    known: fewer for a layer whose every trace takes a second.
     `source` gives the NumPy expressions of a tensor's values and of its padding, where they are
     not free. `applies` leaves out what cannot be built. `since` is the first version of Keras that
     has the layer, `until` the first that has it no more.
@@ -183,6 +188,10 @@ class LayerEntry:
     fixed: Mapping[str, Argument] = dataclasses.field(default_factory=dict)
     domains: Mapping[str, tuple[Argument, ...]] = dataclasses.field(default_factory=dict)
     call_domains: Mapping[str, tuple[bool, ...]] = dataclasses.field(default_factory=dict)
+    complete: Callable[[Spec], Spec] = lambda spec: spec
+    operands: Mapping[str, Callable[[LayerCase], list[Any]]] = dataclasses.field(
+        default_factory=dict
+    )
     sequences: Sequences = Sequences()
     parameters: tuple[str, ...] = ()
     explicit: bool = False
@@ -195,6 +204,8 @@ class LayerEntry:
     weights: Callable[[Spec, Shapes], list[tuple[int, ...]]] = lambda spec, shapes: []
     source: Callable[[LayerCase, int, Content], tuple[str, str]] | None = None
     applies: Callable[[Spec, Shapes], bool] = lambda spec, shapes: True
+    most: int = 16
+    statics: tuple[bool, ...] = (False, False, False, True)
     since: str = ""
     until: str = ""
     random: Callable[[LayerCase], bool] = lambda case: False

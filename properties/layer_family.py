@@ -10,6 +10,7 @@ import msgspec
 from catalogue.cases import RaggedBatch
 from catalogue.layer_cases import LayerCase, Tensor
 from catalogue.layers import LAYER_ENTRIES, entry_of
+from catalogue.specs import Spec
 from catalogue.traits import batch_traits
 from properties.registry import Property
 from properties.strata import Strata, Stratum, domains_of
@@ -104,7 +105,15 @@ def simpler_layer(case: LayerCase) -> Iterator[LayerCase]:
     entry = entry_of(case)
     for name in case.spec.arguments:
         if name not in entry.fixed:
-            yield replace(case, spec=case.spec.without(name))
+            yield replace(case, spec=entry.complete(case.spec.without(name)))
+    plainest = Spec(entry.layer, dict(entry.fixed))
+    for name in entry.domains:
+        if "." in name and case.spec.get(name) != plainest.get(name):
+            plain = plainest.get(name)
+            simpler = (
+                case.spec.without(name) if plain is None else case.spec.replace(**{name: plain})
+            )
+            yield replace(case, spec=entry.complete(simpler))
     for name in case.arguments:
         rest = {key: value for key, value in case.arguments.items() if key != name}
         yield replace(case, arguments=rest)

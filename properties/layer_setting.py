@@ -110,7 +110,10 @@ class LayerSetting:
                 tensors.append(Through(self._maker(), (given, self.mask(place))))
             else:
                 tensors.append(given)
-        kwargs: dict[str, Operand] = dict(case.arguments)
+        kwargs: dict[str, Operand] = {
+            name: self._listed[name] if value and name in entry.operands else value
+            for name, value in case.arguments.items()
+        }
         if case.form == "explicit":
             kwargs |= self._explicit()
         if case.element is not None:
@@ -128,6 +131,18 @@ class LayerSetting:
         call = Call(name, layer, args, kwargs, entry.outputs(case), mode)
         self.steps.append(call)
         return call
+
+    @functools.cached_property
+    def _listed(self) -> dict[str, list[Operand]]:
+        """The arrays of keyword arguments that are lists of them, nested as they are given."""
+
+        def made(sources: list[Any], name: str) -> list[Operand]:
+            return [
+                made(one, f"{name}{k}") if isinstance(one, list) else expression(one, f"{name}{k}")
+                for k, one in enumerate(sources)
+            ]
+
+        return {name: made(of(self.case), name) for name, of in self.entry.operands.items()}
 
     def _explicit(self) -> dict[str, Operand]:
         """The arguments that give the masks, in the dtype that the case has for them."""

@@ -54,7 +54,7 @@ def test_configurations_begin_with_the_plainest_and_meet_most_pairs(layer: str) 
     """All defaults first; then at least six in ten pairs of values in sixteen configurations."""
     found = layer_configurations(LAYER_ENTRIES[layer])
     entry = LAYER_ENTRIES[layer]
-    assert found[0].spec == Spec(layer, dict(entry.fixed))
+    assert found[0].spec == Spec(entry.layer, dict(entry.fixed))
     domains = {name: [one.chosen[name] for one in found] for name in found[0].chosen}
     met, total = covered_pairs([one.chosen for one in found], domains)
     assert met >= 0.6 * total
@@ -107,7 +107,7 @@ def test_what_is_simpler_is_a_case_of_the_layer() -> None:
     for layer, entry in LAYER_ENTRIES.items():
         for configuration in layer_configurations(entry)[:4]:
             for case in simpler_layer(plain_case(configuration)):
-                assert case.spec.layer == layer
+                assert case.name == layer and case.spec.layer == entry.layer
                 assert set(entry.fixed) <= set(case.spec.arguments)
                 assert len({len(tensor.mask) for tensor in case.tensors}) == 1
 

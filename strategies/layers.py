@@ -25,7 +25,7 @@ __all__ = [
     "plain_case",
 ]
 
-_FEWEST, _MOST = 10, 16  # configurations of a layer
+_FEWEST = 10  # configurations of a layer
 _FORMS: tuple[TensorMask, ...] = ("travelling", "travelling", "travelling", "absent")
 _ORDINARY: tuple[Content, ...] = ("zeros", "ones", "tenth", "noise")
 _SEEDS = st.integers(0, 2**16 - 1)
@@ -37,8 +37,6 @@ _DTYPES = (
     ("float32", "mixed_float16"),
     ("float32", "float64"),
 )
-# A layer is traced anew for each batch of known size, so that few are.
-_STATIC = (False, False, False, True)
 # Which of several tensors have a mask.
 _MASKED = ("all", "all", "first", "last", "none")
 
@@ -79,14 +77,15 @@ def layer_configurations(
         "masked": _MASKED if several else ("all",),
         "training": entry.trainings,
         "dtypes": _DTYPES,
-        "static": _STATIC,
+        # A layer is traced anew for each batch of known size, so that few are.
+        "static": entry.statics,
         "fold": entry.sequences.folds,
         "mask_dtype": entry.mask_dtypes,
         "keywords": (False, True) if entry.parameters else (False,),
         "element": (False, True) if entry.element else (False,),
     }
     longest = sorted(map(len, domains.values()))[-2:]
-    rows = most or min(_MOST, max(_FEWEST, math.prod(longest)))
+    rows = most or min(entry.most, max(_FEWEST, math.prod(longest)))
     found = []
     for chosen in spread([{}] * rows, domains, seed=seed):
         given = {
@@ -94,7 +93,7 @@ def layer_configurations(
             for name, values in entry.domains.items()
             if chosen[name] != values[0]
         }
-        spec = Spec(entry.layer, {**entry.fixed, **given})
+        spec = entry.complete(Spec(entry.layer, dict(entry.fixed)).replace(**given))
         inner = (chosen["fold"],) if chosen["fold"] else ()
         shapes = [(2, 3, *inner, *chosen["rest"])] * chosen["count"]
         if not entry.applies(spec, shapes):
