@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -10,6 +12,7 @@ from catalogue import initial_states
 from catalogue.activations import activation
 from catalogue.layer_cases import Given, LayerCase
 from catalogue.layer_reference import cleared
+from catalogue.recurrent_reference import Reference
 from catalogue.specs import Spec
 
 __all__ = [
@@ -18,7 +21,9 @@ __all__ = [
     "convolution_lstm_weights",
     "convolved",
     "output_sizes",
+    "run",
     "sizes_left",
+    "state_shapes",
 ]
 
 _Shapes = list[tuple[int, ...]]
@@ -77,33 +82,45 @@ def convolution_lstm_weights(spec: Spec, shapes: _Shapes) -> _Shapes:
 
 def convolution_lstm_states(case: LayerCase) -> list[str]:
     """The expressions of initial states, of the shape of a step of the output."""
-    return initial_states.sources(case, _state_shapes(case))
+    return initial_states.sources(case, state_shapes(case.spec, case.tensors[0].shape))
 
 
 def convolution_lstm(given: Given) -> list[np.ndarray]:
+    """What the layer hands back; what masked steps give is not documented, and not compared."""
+    spec, x = given.case.spec, cleared(given)[0]
+    states = initial_states.given_states(given, state_shapes(spec, x.shape))
+    found = run(spec, given.weights, x, given.masks[0], states)
+    unsaid = initial_states.without_output(given)
+    if unsaid is not None:
+        rows = unsaid.reshape(-1, *[1] * (found.last.ndim - 1))
+        found = dataclasses.replace(found, last=np.where(rows, x.dtype.type(np.nan), found.last))
+    return found.outputs(spec)
+
+
+def run(
+    spec: Spec,
+    weights: Sequence[np.ndarray],
+    x: np.ndarray,
+    mask: np.ndarray | None,
+    states: Sequence[np.ndarray] | None,
+) -> Reference:
     """An LSTM whose products are convolutions; masked steps are skipped, states held there.
 
-    Inputs have shape (batch, step, *sizes, channels), and so have sequences. Source: the pages of
-    ConvLSTM1D to 3D: "similar to an LSTM layer, but the input transformations and recurrent
-    transformations are both convolutional". States keep their shape, so that the recurrent
-    convolution pads and has a stride of 1. What masked steps give is not documented, and not
-    compared.
+    Inputs have shape (batch, step, *sizes, channels), with nothing in the way at masked steps;
+    so have sequences, in processing order. Source: the pages of ConvLSTM1D to 3D: "similar to an
+    LSTM layer, but the input transformations and recurrent transformations are both
+    convolutional". States keep their shape, so that the recurrent convolution pads and has a
+    stride of 1.
     """
-    spec = given.case.spec
-    x, mask = cleared(given)[0], given.masks[0]
     valid = np.ones(x.shape[:2], bool) if mask is None else mask
     if spec.get("go_backwards"):
         x, valid = x[:, ::-1], valid[:, ::-1]
-    kernel, recurrent, *biases = given.weights
+    kernel, recurrent, *biases = weights
     projected = convolved(x.reshape(-1, *x.shape[2:]), kernel, *_geometry(spec))
     projected = projected.reshape(*x.shape[:2], *projected.shape[1:])
     if biases:
         projected = projected + biases[0]
-    states = initial_states.given_states(given, _state_shapes(given.case))
-    if states is None:
-        shape = (*projected[:, 0].shape[:-1], _number(spec, "filters"))
-        states = [np.zeros(shape, x.dtype)] * 2
-    h, c = states
+    h, c = states or [np.zeros(shape, x.dtype) for shape in state_shapes(spec, x.shape)]
     act = activation(spec.get("activation", "tanh"))
     gate = activation(spec.get("recurrent_activation"), "recurrent_activation")
     outputs = []
@@ -114,25 +131,18 @@ def convolution_lstm(given: Given) -> list[np.ndarray]:
         keep = valid[:, step].reshape(-1, *[1] * (h.ndim - 1))
         h, c = np.where(keep, gate(o) * act(new), h), np.where(keep, new, c)
         outputs.append(h)
-    output = np.stack(outputs, axis=1) if spec.get("return_sequences") else h
-    unsaid = initial_states.without_output(given)
-    if unsaid is not None and not spec.get("return_sequences"):
-        output = np.where(
-            unsaid.reshape(-1, *[1] * (h.ndim - 1)), output.dtype.type(np.nan), output
-        )
-    return [output, h, c] if spec.get("return_state") else [output]
+    return Reference(np.stack(outputs, axis=1), h, [h, c])
+
+
+def state_shapes(spec: Spec, shape: tuple[int, ...]) -> _Shapes:
+    """The shapes of the two states for inputs of a shape."""
+    return [(shape[0], *sizes_left(spec, shape[2:]), _number(spec, "filters"))] * 2
 
 
 def _geometry(spec: Spec) -> tuple[str, int, int]:
     """Padding, stride and dilation of the convolution of inputs."""
     padding = str(spec.get("padding", "valid"))
     return padding, _number(spec, "strides", 1), _number(spec, "dilation_rate", 1)
-
-
-def _state_shapes(case: LayerCase) -> _Shapes:
-    """The shapes of the two states, with all rows."""
-    spec, shape = case.spec, case.tensors[0].shape
-    return [(shape[0], *sizes_left(spec, shape[2:]), _number(spec, "filters"))] * 2
 
 
 def _window(spec: Spec) -> tuple[int, ...]:

@@ -22,7 +22,12 @@ def _all_said(case: LayerCase) -> list[np.ndarray | None]:
     return [None] * wrapper_reference.bidirectional_outputs(case)
 
 
-def _bidirectional(kind: str, inside: dict[str, Argument], domains: _Domains) -> LayerEntry:
+def _bidirectional(
+    kind: str,
+    inside: dict[str, Argument],
+    domains: _Domains,
+    rests: tuple[tuple[int, ...], ...] = ((2,), (1,), (3,)),
+) -> LayerEntry:
     """The wrapper over one kind of layer, which has the arguments `inside` and more of `domains`.
 
     `stateful` needs a batch size, and `unroll` a number of steps, that are always known: neither
@@ -33,7 +38,6 @@ def _bidirectional(kind: str, inside: dict[str, Argument], domains: _Domains) ->
         **domains,
         "return_sequences": (False, True),
         "return_state": (False, True),
-        "zero_output_for_mask": (False, True),
         "go_backwards": (False, False, True),
     }
     return LayerEntry(
@@ -52,7 +56,7 @@ def _bidirectional(kind: str, inside: dict[str, Argument], domains: _Domains) ->
         call_domains={initial_states.ARGUMENT: (False, True)},
         complete=wrapper_reference.completed,
         operands={initial_states.ARGUMENT: wrapper_reference.inner_states},
-        sequences=Sequences(rests=((2,), (1,), (3,))),
+        sequences=Sequences(rests=rests),
         explicit=True,
         mask_dtypes=("bool", "int32", "float32"),  # "binary tensor", by the pages of the layers
         trainings=(None, False, True),
@@ -71,6 +75,7 @@ _SIMPLE: dict[str, tuple[Argument, ...]] = {
     "activation": ("tanh", "relu", "softsign"),
     "use_bias": (True, False),
     "dropout": (0.0, 0.0, 0.4),
+    "zero_output_for_mask": (False, True),
 }
 _GATED: dict[str, tuple[Argument, ...]] = {
     **_SIMPLE,
@@ -88,5 +93,19 @@ ENTRIES = (
     _bidirectional("SimpleRNN", _UNITS, _SIMPLE),
     _bidirectional("LSTM", _UNITS, _GATED),
     _bidirectional("GRU", _UNITS, {**_GATED, "reset_after": (True, False)}),
-    _bidirectional("RNN", {"cell": _GRU_CELL}, {"cell": _CELLS}),
+    _bidirectional(
+        "RNN", {"cell": _GRU_CELL}, {"cell": _CELLS, "zero_output_for_mask": (False, True)}
+    ),
+    # "A sequence-processing layer (accepts 3D+ inputs)" that has what the page asks for.
+    _bidirectional(
+        "ConvLSTM1D",
+        {"filters": 2, "kernel_size": 2, "recurrent_activation": "sigmoid"},
+        {
+            "filters": (2, 1),
+            "padding": ("valid", "same"),
+            "use_bias": (True, False),
+            "dropout": (0.0, 0.0, 0.4),
+        },
+        rests=((3, 2), (4, 1)),
+    ),
 )

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from catalogue import initial_states
+from catalogue import convlstm_reference, initial_states
 from catalogue.layer_cases import Given, LayerCase
+from catalogue.layer_reference import beside, cleared
 from catalogue.recurrent_reference import (
     Reference,
     nest_states,
@@ -68,59 +69,82 @@ def completed(spec: Spec) -> Spec:
 
 def bidirectional_weights(spec: Spec, shapes: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
     """The weights of the forward layer, then those of the backward one."""
-    return [shape for layer in inner_layers(spec) for shape in weight_shapes(layer, shapes[0][-1])]
+    return [shape for layer in inner_layers(spec) for shape in _weights(layer, shapes[0])]
 
 
 def bidirectional_outputs(case: LayerCase) -> int:
     """One output, or two that are not merged; with `return_state` the states of both layers."""
     merged = 1 if case.spec.get("merge_mode", "concat") is not None else 2
-    layers = inner_layers(case.spec)
-    states = sum(len(state_sizes(layer)) for layer in layers)
+    layers, shape = inner_layers(case.spec), case.tensors[0].shape
+    states = sum(len(_states(layer, shape)) for layer in layers)
     return merged + (states if layers[0].get("return_state") else 0)
 
 
 def inner_states(case: LayerCase) -> list[Any]:
     """The expressions of initial states: first those of the forward layer, then the others'."""
-    batch = case.tensors[0].shape[0]
-    forward, backward = inner_layers(case.spec)
-    sizes = [*state_sizes(forward), *state_sizes(backward)]
-    flat = initial_states.sources(case, [(batch, size) for size in sizes])
-    half = len(state_sizes(forward))
-    return [*nest_states(forward, flat[:half]), *nest_states(backward, flat[half:])]
+    found: list[Any] = []
+    layers, shape = inner_layers(case.spec), case.tensors[0].shape
+    flat = initial_states.sources(case, [one for layer in layers for one in _states(layer, shape)])
+    for layer in layers:
+        own = [flat.pop(0) for _ in _states(layer, shape)]
+        found += own if _convolves(layer) else nest_states(layer, own)
+    return found
 
 
 def bidirectional(given: Given) -> list[np.ndarray] | None:
     """What both layers give, the backward one's sequence turned round, merged by `merge_mode`.
 
-    Inputs have shape (batch, step, features). Source: the page of Bidirectional, and those of the
+    Inputs have steps in their second axis. Source: the page of Bidirectional, and those of the
     layers inside. "When `return_sequences` is `True`, the output of the masked timestep will be
     zero regardless of the layer's original `zero_output_for_mask` value." The first half of the
     initial states goes to the forward layer, the last half to the backward one.
     """
     spec = given.case.spec
     layers = inner_layers(spec)
-    (x,), (mask,) = given.inputs, given.masks
+    (x,), mask = cleared(given), given.masks[0]
     sequences = bool(layers[0].get("return_sequences"))
     rest = list(given.weights)
-    sizes = [[(x.shape[0], size) for size in state_sizes(layer)] for layer in layers]
-    states = initial_states.given_states(given, [*sizes[0], *sizes[1]])
+    shapes = [_states(layer, x.shape) for layer in layers]
+    states = initial_states.given_states(given, [*shapes[0], *shapes[1]])
     found: list[Reference] = []
-    for layer, shapes in zip(layers, sizes, strict=True):
-        count = len(weight_shapes(layer, x.shape[-1]))
-        own = None if states is None else [states.pop(0) for _ in shapes]
-        zeroed = layer.replace(zero_output_for_mask=sequences)
-        found.append(reference(zeroed, rest[:count], x, mask, own, dtype=x.dtype))
-        del rest[:count]
+    for layer, own in zip(layers, shapes, strict=True):
+        weights = [rest.pop(0) for _ in _weights(layer, x.shape)]
+        begun = None if states is None else [states.pop(0) for _ in own]
+        if _convolves(layer):
+            found.append(convlstm_reference.run(layer, weights, x, mask, begun))
+        else:
+            found.append(reference(layer, weights, x, mask, begun, dtype=x.dtype))
     if sequences:
         outputs = [found[0].sequence, found[1].sequence[:, ::-1]]
+        if mask is not None:
+            valid = mask[:, ::-1] if layers[0].get("go_backwards") else mask
+            outputs = [np.where(beside(valid, y), y, y.dtype.type(0)) for y in outputs]
     else:
         unsaid = initial_states.without_output(given)
         outputs = [one.last for one in found]
         if unsaid is not None:
-            outputs = [np.where(unsaid[:, None], x.dtype.type(np.nan), y) for y in outputs]
+            outputs = [np.where(beside(unsaid, y), x.dtype.type(np.nan), y) for y in outputs]
     mode = spec.get("merge_mode", "concat")
     if mode is not None:
         outputs = [_MERGED[str(mode)](*outputs)]
     if layers[0].get("return_state"):
         outputs += [*found[0].states, *found[1].states]
     return outputs
+
+
+def _convolves(layer: Spec) -> bool:
+    return layer.layer.startswith("ConvLSTM")
+
+
+def _weights(layer: Spec, shape: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """The shapes of a layer's weights for inputs of a shape."""
+    if _convolves(layer):
+        return convlstm_reference.convolution_lstm_weights(layer, [shape])
+    return weight_shapes(layer, shape[-1])
+
+
+def _states(layer: Spec, shape: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """The shapes of a layer's states for inputs of a shape."""
+    if _convolves(layer):
+        return convlstm_reference.state_shapes(layer, shape)
+    return [(shape[0], size) for size in state_sizes(layer)]

@@ -297,7 +297,9 @@ def configurations(entry: LayerEntry) -> Iterator[LayerCase]:
 def test_equals_unmasked_keras(name: str, implementation: Implementation) -> None:
     """Output and shapes of weights are those of Keras where nothing is masked."""
     entry = LAYER_ENTRIES[name]
-    if Version(implementation.installed.keras) < Version(entry.since):
+    if entry.operands:
+        pytest.skip("given arrays that only a property draws: layer_truth compares it")
+    if Version(implementation.installed.keras) < Version(entry.since or "0"):
         pytest.skip(f"{name} came with Keras {entry.since}")
     tf = implementation.tensorflow
     compared = 0
@@ -361,8 +363,10 @@ def test_looks_at_no_masked_step(name: str) -> None:
         ]
         if found[0] is None or found[1] is None:
             continue
-        np.testing.assert_array_equal(found[1], found[0], err_msg=repr(case))
+        zeros, nan = (one if isinstance(one, list) else [one] for one in found)
+        for y, z in zip(zeros, nan, strict=True):
+            np.testing.assert_array_equal(z, y, err_msg=repr(case))
         passed_on = entry.passage(case)
-        said = found[0] if passed_on is None else found[0][passed_on]
+        said = zeros[0] if passed_on is None else zeros[0][passed_on]
         # A query that may look at nothing is not spoken of; only causal masks leave one here.
         assert np.isfinite(said).all() or case.arguments.get("use_causal_mask"), case
