@@ -44,12 +44,12 @@ def _convolution_lstm(rank: int, rests: _Rests, kernels: tuple[Argument, ...]) -
             "activation": ("tanh", "softsign"),
             "recurrent_activation": ("sigmoid", "softsign"),
             "use_bias": (True, False),
-            "dropout": (0.0, 0.0, 0.4),
-            "return_sequences": (False, True),
+            "dropout": (0.0, 0.0, 0.0, 0.4),
+            "return_sequences": (False, True, True),  # where most can go wrong with masks
             "return_state": (False, True),
             "go_backwards": (False, True),
         },
-        call_domains={initial_states.ARGUMENT: (False, True)},
+        call_domains={initial_states.ARGUMENT: (False, False, True)},
         operands={initial_states.ARGUMENT: reference.convolution_lstm_states},
         sequences=Sequences(rests=rests),
         explicit=True,
@@ -58,7 +58,6 @@ def _convolution_lstm(rank: int, rests: _Rests, kernels: tuple[Argument, ...]) -
         outputs=lambda case: 3 if case.spec.get("return_state") else 1,
         weights=reference.convolution_lstm_weights,
         applies=_can_be_built,
-        most=12,
         statics=(*[False] * 7, True),
         random=by_chance("dropout"),
     )

@@ -27,6 +27,7 @@ def _bidirectional(
     inside: dict[str, Argument],
     domains: _Domains,
     rests: tuple[tuple[int, ...], ...] = ((2,), (1,), (3,)),
+    most: int = 16,
 ) -> LayerEntry:
     """The wrapper over one kind of layer, which has the arguments `inside` and more of `domains`.
 
@@ -36,9 +37,9 @@ def _bidirectional(
     layer = Spec(kind, inside)
     inner: dict[str, tuple[Argument, ...]] = {
         **domains,
-        "return_sequences": (False, True),
+        "return_sequences": (False, True, True),  # where most can go wrong with masks
         "return_state": (False, True),
-        "go_backwards": (False, False, True),
+        "go_backwards": (False, False, False, True),
     }
     return LayerEntry(
         f"Bidirectional({kind})",
@@ -53,7 +54,7 @@ def _bidirectional(
             # What it is follows from the layer: see `completed`.
             "backward_layer": (None, layer),
         },
-        call_domains={initial_states.ARGUMENT: (False, True)},
+        call_domains={initial_states.ARGUMENT: (False, False, True)},
         complete=wrapper_reference.completed,
         operands={initial_states.ARGUMENT: wrapper_reference.inner_states},
         sequences=Sequences(rests=rests),
@@ -63,7 +64,7 @@ def _bidirectional(
         outputs=wrapper_reference.bidirectional_outputs,
         positions=_all_said,
         weights=wrapper_reference.bidirectional_weights,
-        most=12,
+        most=most,
         statics=(*[False] * 7, True),
         random=by_chance("layer.dropout"),
     )
@@ -74,7 +75,7 @@ _SIMPLE: dict[str, tuple[Argument, ...]] = {
     "units": (2, 3),
     "activation": ("tanh", "relu", "softsign"),
     "use_bias": (True, False),
-    "dropout": (0.0, 0.0, 0.4),
+    "dropout": (0.0, 0.0, 0.0, 0.4),
     "zero_output_for_mask": (False, True),
 }
 _GATED: dict[str, tuple[Argument, ...]] = {
@@ -104,8 +105,9 @@ ENTRIES = (
             "filters": (2, 1),
             "padding": ("valid", "same"),
             "use_bias": (True, False),
-            "dropout": (0.0, 0.0, 0.4),
+            "dropout": (0.0, 0.0, 0.0, 0.4),
         },
         rests=((3, 2), (4, 1)),
+        most=14,
     ),
 )
