@@ -10,6 +10,7 @@ carries a mask isolates padding; (3) a mask that comes in goes out, or its user 
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 import numpy as np
 
@@ -71,6 +72,24 @@ def of_query(case: LayerCase) -> np.ndarray | None:
     masked in values and keys is left out of each of these steps, and makes none of them invalid.
     """
     return case.masks[0]
+
+
+def turned(inside: str = "") -> Callable[[LayerCase], np.ndarray | None]:
+    """Of a recurrent layer, or of one that holds one in its argument `inside`.
+
+    No mask without `return_sequences`, for no steps are left. With `go_backwards` the steps of
+    the mask in reversed order. Source: the pages of the recurrent layers, which "process the
+    input sequence backwards and return the reversed sequence", and rule 1.
+    """
+    path = f"{inside}." if inside else ""
+
+    def passage(case: LayerCase) -> np.ndarray | None:
+        mask = case.masks[0]
+        if mask is None or not case.spec.get(f"{path}return_sequences"):
+            return None
+        return np.asarray(mask[:, ::-1]) if case.spec.get(f"{path}go_backwards") else mask
+
+    return passage
 
 
 def _complete(case: LayerCase) -> list[np.ndarray]:

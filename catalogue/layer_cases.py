@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -161,14 +161,16 @@ class LayerEntry:
     `of` is the class where it is not the name: layers that hold others stand in the catalogue
     once for each kind of layer inside. `fixed` arguments are always given, `domains` maps further
     constructor arguments to their values, the documented default first; `call_domains` the same
-    for keyword arguments of the call. `parameters` names the tensors of a layer that is given
-    them one by one, and not as a list. A call takes `least` tensors or more: a case with fewer
-    gives its last one for the rest too. `explicit` says whether masks can be given: by `mask`, or,
-    with `parameters`, by `<parameter>_mask`; in one of `mask_dtypes`. A list of masks holds one
-    for each tensor, but where `masks` says how many are enough, it ends with the last that there
-    is. `element` names the argument that takes a mask of single elements. `trainings` are the
-    values of `training` that are passed (None: not passed).
-    `statics` says how often rows and steps are known beforehand.
+    for keyword arguments of the call. Arguments of a layer inside go by their path, such as
+    `layer.units`; `complete` makes arguments agree that have to. `operands` gives, for keyword
+    arguments that are lists of arrays where the case has them as True, the NumPy expressions of
+    these, nested as they are given. `parameters` names the tensors of a layer that is given them
+    one by one, and not as a list. A call takes `least` tensors or more: a case with fewer gives
+    its last one for the rest too. `explicit` says whether masks can be given: by `mask`, or, with
+    `parameters`, by `<parameter>_mask`; in one of `mask_dtypes`. A list of masks holds one for
+    each tensor, but where `masks` says how many are enough, it ends with the last that there is.
+    `element` names the argument that takes a mask of single elements. `trainings` are the values
+    of `training` that are passed (None: not passed).
 
     `passage` gives the mask that the output carries, of a shape that is a prefix of the output's,
     or None where it carries none. Where it carries none and masks are not used up on the way
@@ -179,14 +181,15 @@ class LayerEntry:
     is valid where its mask says, the others everywhere. `reference` gives the output (a list,
     where there are several) in NumPy, or is None where chance decides (dropout in training).
     `weights` gives the shapes of trainable weights for the shapes of the inputs, in Keras' order.
-    `source` gives the NumPy expressions of a tensor's values and of its padding, where they are
-    not free (an empty one for padding that is). `zero_gradient` says of a tensor whether its
-    masked steps are used for nothing that is valid, so that they have no gradient. `uses_mask`
-    says whether a call makes use of a mask that it is given, `broadcasts` that a mask may be
-    smaller than its tensor. `applies` leaves out what cannot be built. `since` is the first
-    version of Keras that has the layer, `until` the first that has it no more. `traits` names
-    facts that a case of this layer alone may have. `most` is how many configurations a cell meets
-    at most.
+    `most` is the number of configurations that a cell meets at most, `statics` how often sizes
+    are known: fewer for a layer whose every trace takes a second. `source` gives the NumPy
+    expressions of a tensor's values and of its padding, where they are not free (an empty one for
+    padding that is). `zero_gradient` says of a tensor whether its masked steps are used for
+    nothing that is valid, so that they have no gradient. `uses_mask` says whether a call makes
+    use of a mask that it is given, `broadcasts` that a mask may be smaller than its tensor.
+    `applies` leaves out what cannot be built. `since` is the first version of Keras that has the
+    layer, `until` the first that has it no more. `traits` names facts that a case of this layer
+    alone may have.
     """
 
     name: str
@@ -199,6 +202,10 @@ class LayerEntry:
     fixed: Mapping[str, Argument] = dataclasses.field(default_factory=dict)
     domains: Mapping[str, tuple[Argument, ...]] = dataclasses.field(default_factory=dict)
     call_domains: Mapping[str, tuple[bool, ...]] = dataclasses.field(default_factory=dict)
+    complete: Callable[[Spec], Spec] = lambda spec: spec
+    operands: Mapping[str, Callable[[LayerCase], list[Any]]] = dataclasses.field(
+        default_factory=dict
+    )
     sequences: Sequences = Sequences()
     parameters: tuple[str, ...] = ()
     least: int = 1

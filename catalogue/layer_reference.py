@@ -21,6 +21,7 @@ from catalogue.specs import Spec
 __all__ = [
     "activated",
     "batch_normalized",
+    "beside",
     "by_chance",
     "cleared",
     "concatenation",
@@ -50,11 +51,11 @@ def cleared(given: Given) -> list[np.ndarray]:
     """The inputs with zeros at masked steps, so that nothing can depend on what is there."""
     pairs = zip(given.inputs, given.masks, strict=True)
     return [
-        x if mask is None else np.where(_beside(mask, x), x, x.dtype.type(0)) for x, mask in pairs
+        x if mask is None else np.where(beside(mask, x), x, x.dtype.type(0)) for x, mask in pairs
     ]
 
 
-def _beside(mask: np.ndarray, x: np.ndarray) -> np.ndarray:
+def beside(mask: np.ndarray, x: np.ndarray) -> np.ndarray:
     """A mask with axes of size 1 behind it, so that it broadcasts along x."""
     return mask.reshape(*mask.shape, *[1] * (x.ndim - mask.ndim))
 
@@ -63,7 +64,7 @@ def _unsaid(output: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
     """The output with NaN at the steps that are not valid."""
     if mask is None:
         return output
-    return np.where(_beside(mask, output), output, output.dtype.type(np.nan))
+    return np.where(beside(mask, output), output, output.dtype.type(np.nan))
 
 
 _Function = Callable[[Spec, np.ndarray, list[np.ndarray]], np.ndarray]
@@ -230,7 +231,7 @@ def _moments(
     x: np.ndarray, mask: np.ndarray | None, axes: tuple[int, ...]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean and variance along axes over valid steps; zeros where there are none."""
-    valid = np.ones(x.shape, bool) if mask is None else np.broadcast_to(_beside(mask, x), x.shape)
+    valid = np.ones(x.shape, bool) if mask is None else np.broadcast_to(beside(mask, x), x.shape)
     count = np.maximum(valid.sum(axis=axes, keepdims=True), 1).astype(x.dtype)
     mean = np.where(valid, x, 0).sum(axis=axes, keepdims=True) / count
     square = np.where(valid, np.square(x - mean), 0).sum(axis=axes, keepdims=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from catalogue import (
     layers_attention,
+    layers_convlstm,
     layers_custom,
     layers_distributed,
     layers_makers,
@@ -12,6 +13,7 @@ from catalogue import (
     layers_pointwise,
     layers_shapes,
     layers_windows,
+    layers_wrappers,
 )
 from catalogue.layer_cases import LayerCase, LayerEntry
 
@@ -29,6 +31,8 @@ LAYER_ENTRIES: dict[str, LayerEntry] = {
         *layers_custom.ENTRIES,
         *layers_shapes.ENTRIES,
         *layers_windows.ENTRIES,
+        *layers_wrappers.ENTRIES,
+        *layers_convlstm.ENTRIES,
     )
 }
 

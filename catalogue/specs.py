@@ -27,6 +27,8 @@ class Spec(
     An argument may be a spec itself (the cell of an `RNN`), a tuple of specs (stacked cells)
     or of numbers (axes; None for a size that is not known). Arguments that are not named have the
     defaults that Keras documents.
+    `get`, `replace` and `without` reach an argument of a layer inside by its path, such as
+    `layer.units`.
     """
 
     layer: str
@@ -40,15 +42,38 @@ class Spec(
 
     def get(self, name: str, default: Argument = None) -> Argument:
         """The argument called `name`, or `default` where the spec does not name it."""
-        return self.arguments.get(name, default)
+        outer, _, inner = name.partition(".")
+        if not inner:
+            return self.arguments.get(name, default)
+        held = self.arguments.get(outer)
+        return held.get(inner, default) if isinstance(held, Spec) else default
 
     def replace(self, **arguments: Argument) -> Spec:
-        """The same layer with some arguments set otherwise."""
-        return Spec(self.layer, {**self.arguments, **arguments})
+        """The same layer with some arguments set otherwise.
+
+        Raises ValueError for the path of a layer that is not there.
+        """
+        changed = dict(self.arguments)
+        for name, value in arguments.items():
+            outer, _, inner = name.partition(".")
+            if not inner:
+                changed[name] = value
+                continue
+            held = changed.get(outer)
+            if not isinstance(held, Spec):
+                raise ValueError(f"{name}={value!r}: {outer!r} of {self.layer} is no layer")
+            changed[outer] = held.replace(**{inner: value})
+        return Spec(self.layer, changed)
 
     def without(self, *names: str) -> Spec:
         """The same layer with some arguments left to their defaults."""
-        return Spec(self.layer, {k: v for k, v in self.arguments.items() if k not in names})
+        kept = {k: v for k, v in self.arguments.items() if k not in names}
+        for name in names:
+            outer, _, inner = name.partition(".")
+            held = kept.get(outer)
+            if inner and isinstance(held, Spec):
+                kept[outer] = held.without(inner)
+        return Spec(self.layer, kept)
 
     def with_policy(self, policy: str) -> Spec:
         """The layer and the layers inside it with a dtype policy, the default one left out."""

@@ -122,7 +122,15 @@ def simpler_layer(case: LayerCase) -> Iterator[LayerCase]:
     entry = entry_of(case)
     for name in case.spec.arguments:
         if name not in entry.fixed:
-            yield replace(case, spec=case.spec.without(name))
+            yield replace(case, spec=entry.complete(case.spec.without(name)))
+    plainest = Spec(entry.layer, dict(entry.fixed))
+    for name in entry.domains:
+        if "." in name and case.spec.get(name) != plainest.get(name):
+            plain = plainest.get(name)
+            simpler = (
+                case.spec.without(name) if plain is None else case.spec.replace(**{name: plain})
+            )
+            yield replace(case, spec=entry.complete(simpler))
     for name in case.arguments:
         rest = {key: value for key, value in case.arguments.items() if key != name}
         yield replace(case, arguments=rest)

@@ -135,7 +135,10 @@ class LayerSetting:
                 tensors.append(Through(self._maker(), (given, some(carried))))
             else:
                 tensors.append(given)
-        kwargs: dict[str, Operand] = dict(case.arguments)
+        kwargs: dict[str, Operand] = {
+            name: _each(self._listed[name], some) if value and name in entry.operands else value
+            for name, value in case.arguments.items()
+        }
         if form == "explicit":
             kwargs |= self._explicit(lambda place: some((masks or self.given_mask)(place)))
         if case.element is not None:
@@ -153,6 +156,18 @@ class LayerSetting:
         call = Call(name, layer or self.layer(), args, kwargs, entry.outputs(case), **options)
         self.steps.append(call)
         return call
+
+    @functools.cached_property
+    def _listed(self) -> dict[str, list[Operand]]:
+        """The arrays of keyword arguments that are lists of them, nested as they are given."""
+
+        def made(sources: list[Any], name: str) -> list[Operand]:
+            return [
+                made(one, f"{name}{k}") if isinstance(one, list) else expression(one, f"{name}{k}")
+                for k, one in enumerate(sources)
+            ]
+
+        return {name: made(of(self.case), name) for name, of in self.entry.operands.items()}
 
     def _explicit(self, given: Callable[[int], Expression]) -> dict[str, Operand]:
         """The arguments that give the masks."""
@@ -252,6 +267,15 @@ class LayerSetting:
     def _terms(self) -> int:
         sizes = [sum(_sizes(tensor)) for tensor in self.case.tensors]
         return 16 + 2 * max(sizes)
+
+
+def _each(operands: list[Operand], change: Callable[[Expression], Expression]) -> list[Operand]:
+    """Nested lists of arrays, each changed."""
+    found: list[Operand] = []
+    for one in operands:
+        assert isinstance(one, list | Expression)
+        found.append(_each(one, change) if isinstance(one, list) else change(one))
+    return found
 
 
 def _sizes(tensor: Tensor) -> tuple[int, ...]:

@@ -6,7 +6,7 @@ import itertools
 import math
 from pathlib import Path
 
-from catalogue.exclusions import ALIASES, EXCLUDED, TO_COME
+from catalogue.exclusions import ALIASES, EXCLUDED
 from catalogue.layer_cases import LayerEntry
 from catalogue.layers import LAYER_ENTRIES
 from catalogue.recurrent import LAYERS
@@ -129,8 +129,6 @@ def table() -> str:
         "arguments drawn (ways to give them)",
     )  # fmt: skip
     lines = [_INTRODUCTION, _row(*head), _row(*["---"] * len(head)), *_rows(), ""]
-    if TO_COME:
-        lines += [f"To come: {', '.join(f'`{name}`' for name in sorted(TO_COME))}.", ""]
     reasons: dict[str, list[str]] = {}
     for name, reason in EXCLUDED.items():
         reasons.setdefault(reason, []).append(f"`{name}`")

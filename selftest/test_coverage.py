@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from catalogue.custom_layers import CUSTOM_LAYERS
-from catalogue.exclusions import ALIASES, EXCLUDED, TO_COME, covered, unaccounted
+from catalogue.exclusions import ALIASES, EXCLUDED, covered, unaccounted
 from catalogue.layers import LAYER_ENTRIES
 from execution.implementation import Implementation, installed
 from properties.families import FAMILIES
@@ -41,7 +41,7 @@ def test_a_new_layer_is_seen() -> None:
 
 def test_nothing_stands_in_two_places() -> None:
     """What has an entry is not excluded, no other name, and not to come."""
-    places = [covered(), frozenset(EXCLUDED), frozenset(ALIASES), TO_COME]
+    places = [covered(), frozenset(EXCLUDED), frozenset(ALIASES)]
     for place, one in enumerate(places):
         for other in places[place + 1 :]:
             assert not one & other

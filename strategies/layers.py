@@ -93,7 +93,7 @@ def layer_configurations(
             for name, values in entry.domains.items()
             if chosen[name] != values[0]
         }
-        spec = Spec(entry.layer, {**entry.fixed, **given})
+        spec = entry.complete(Spec(entry.layer, dict(entry.fixed)).replace(**given))
         inner = (chosen["fold"],) if chosen["fold"] else ()
         shapes = [(2, 3, *inner, *chosen["rest"])] * chosen["count"]
         if not entry.applies(spec, shapes):
