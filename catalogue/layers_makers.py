@@ -192,6 +192,20 @@ ENTRIES = (
         weights=_table,
         source=token_source,
     ),
+    LayerEntry(
+        "ReversibleEmbedding",
+        "layers/core_layers/reversible_embedding",
+        _by_token,
+        embedded,
+        isolates=False,
+        made=True,
+        fixed=EMBEDDING,
+        domains=_MASK_ZERO,
+        sequences=Sequences(rests=((),)),
+        weights=_table,
+        source=token_source,
+        since="3.12",
+    ),
     # Without `mask_zero` the mask that comes in may stop, where the user is told.
     LayerEntry(
         _CARRIED_TOKENS,

@@ -32,6 +32,7 @@ Kind = Literal[
     "crash",
     "hang",
     "no warning",
+    "needless warning",
 ]
 KINDS: tuple[str, ...] = get_args(Kind)
 _DEADLY = frozenset({"crash", "hang"})  # a case takes its process along, or never lets it go on
