@@ -35,7 +35,6 @@ def _masked(case: Any) -> bool:
     source="the layer's page: it computes from all steps, and says nothing of masks",
     applies=_masked,
     of=_mixes,
-    share=2,
 )
 def padding_takes_part(case: LayerCase) -> Plan:
     """Padding takes part in the outputs of a layer that mixes steps and carries no mask.
