@@ -222,7 +222,8 @@ def _around_recurrent(recurrent: str, **fields: Any) -> LayerEntry:
         Spec(recurrent, {"units": 2, "return_sequences": True}),
         Spec(recurrent, {"units": 3, "return_sequences": True}),
         Spec(recurrent, {"units": 2}),
-        statics=(False, False, True),  # their traces are dear
+        statics=(False, False, False, False, True),  # their traces are dear
+        most=8,
         **fields,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from catalogue.expressions import Output, expression, literal
@@ -12,6 +13,7 @@ from properties.comparisons import Agrees, Comparison, Plan, Raises
 from properties.layer_setting import LayerSetting
 from properties.layers import certain, reaches
 from properties.registry import declare
+from strategies.layers import layer_configurations, plain_case
 
 __all__: list[str] = []
 
@@ -210,6 +212,14 @@ _WRONG = {
 }
 
 
+@functools.cache
+def _uses_masks(layer: str) -> bool:
+    """Whether some call of the layer makes use of a mask that it is given."""
+    entry = LAYER_ENTRIES[layer]
+    cases = map(plain_case, layer_configurations(entry)) if entry.explicit else ()
+    return any(case.form == "explicit" and entry.uses_mask(case) for case in cases)
+
+
 @declare(
     family="layers",
     source="contracts: a mask whose shape fits no documented form is refused, never broadcast, "
@@ -218,7 +228,7 @@ _WRONG = {
     applies=lambda case: (
         case.form == "explicit" and reaches(case) and entry_of(case).uses_mask(case)
     ),
-    of=lambda layer: LAYER_ENTRIES[layer].explicit,
+    of=_uses_masks,
 )
 def wrong_mask_refused(case: LayerCase) -> Plan:
     """A mask that has other sizes than its tensor is refused."""
