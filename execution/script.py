@@ -312,10 +312,10 @@ class _Printer:
         self._taken.add(step.name)
         self._outputs[step.name] = step.outputs
         eager = (step.mode or self.mode) == "eager" or step.saved or bool(step.method)
-        if f"{step.name}{_TOLD}" in self._masks:
-            self._told(step, self._called(step))
-            return
         call = self._called(step) if eager else self._graph(step)
+        if f"{step.name}{_TOLD}" in self._masks:
+            self._told(step, call)
+            return
         if step.saved:
             call = self._saved(step)
         if step.method:

@@ -37,13 +37,14 @@ class Profile:
 
     `examples` for each stratum, Hypothesis' plainest one besides; `seed` of all that is
     drawn; `rounds` through the strata, the sampled configurations new in each; `seconds`
-    after which a cell begins no further round.
+    after which a cell begins no further round. With `thin` every `thin`-th configuration is met.
     """
 
     name: str
     examples: int
     rounds: int = 1
     seconds: float = 0.0
+    thin: int = 1
 
 
 class Ledger(Protocol):

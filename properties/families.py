@@ -66,11 +66,13 @@ class Family:
 
     def has(self, layer: str, keras: str) -> bool:
         """Whether this version of Keras has the layer."""
+        if layer not in self.layers:
+            return False
         since, until = self.versions(layer)
         at = Version(keras).release
         too_old = bool(since) and at < Version(since).release
         too_new = bool(until) and at >= Version(until).release
-        return layer in self.layers and not too_old and not too_new
+        return not too_old and not too_new
 
 
 # -- recurrent layers ------------------------------------------------------------------------

@@ -131,6 +131,8 @@ def _sources(case: LayerCase) -> tuple[int, ...]:
 @declare(
     family="layers",
     source="rows of a batch are samples of their own; an empty batch is one of no rows",
+    applies=lambda case: not case.static,
+    of=lambda layer: not LAYER_ENTRIES[layer].sequences.known,
     share=2,
 )
 def zero_rows(case: LayerCase) -> Plan:
@@ -151,7 +153,8 @@ def zero_rows(case: LayerCase) -> Plan:
 @declare(
     family="layers",
     source="rows of a batch are samples of their own",
-    applies=lambda case: certain(case) and case.training is not True,
+    applies=lambda case: certain(case) and case.training is not True and not case.static,
+    of=lambda layer: not LAYER_ENTRIES[layer].sequences.known,
     share=2,
 )
 def row_alone(case: LayerCase) -> Plan:
@@ -204,11 +207,13 @@ def layer_mask_precedence(case: LayerCase) -> Plan:
     return Plan(tuple(setting.steps), tuple(comparisons))
 
 
+# A mask that does not fit, and from how many rows on it is one.
 _WRONG = {
-    "a step more": "np.concatenate([mask, mask[:, :1]], 1)",
-    "a row more": "np.concatenate([mask, mask[:1]], 0)",
-    "half the rows": "mask[: len(mask) // 2]",
-    "no step": "mask[:, :0]",
+    "a step more": ("np.concatenate([mask, mask[:, :1]], 1)", 1),
+    "a row more": ("np.concatenate([mask, mask[:1]], 0)", 1),
+    "no step": ("mask[:, :0]", 1),
+    "a single row": ("mask[:1]", 2),
+    "half the rows": ("mask[: len(mask) // 2]", 4),
 }
 
 
@@ -238,9 +243,9 @@ def wrong_mask_refused(case: LayerCase) -> Plan:
     wrong_place = places[which % len(places)]
     comparisons: list[Comparison] = []
     rows = len(case.tensors[wrong_place].mask)
-    for number, (name, source) in enumerate(_WRONG.items()):
-        if setting.entry.broadcasts and name == "half the rows" and rows in (2, 3):
-            continue  # a single row, which broadcasts
+    for number, (name, (source, least)) in enumerate(_WRONG.items()):
+        if rows < least or (setting.entry.broadcasts and name == "a single row"):
+            continue
 
         def masks(place: int, source: str = source) -> Any:
             mask = setting.given_mask(place)

@@ -22,7 +22,7 @@ _CONTENTS: tuple[Content, Content] = ("zeros", "ones")
 
 def _mixes(layer: str) -> bool:
     entry = LAYER_ENTRIES[layer]
-    return not entry.isolates and entry.reference is not None
+    return not entry.isolates and not entry.made and entry.reference is not None
 
 
 def _masked(case: Any) -> bool:

@@ -66,6 +66,9 @@ class CellRunner:
         self.property: Property = PROPERTIES[cell.property]
         if profile.name == "nightly":  # every configuration, however dear
             self.property = dataclasses.replace(self.property, share=1)
+        elif profile.thin > 1:
+            share = self.property.share * profile.thin
+            self.property = dataclasses.replace(self.property, share=share)
         self.family = FAMILIES[self.property.family]
         self.survey = Survey() if survey else None  # goes on after the first failure
         self.regions = [one.region for one in ledger.concerning(cell.property, cell.layer)]

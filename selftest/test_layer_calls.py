@@ -1,0 +1,161 @@
+"""What calls of a layer must have in common: a planted defect for each property is seen."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from execution.implementation import Implementation, installed
+from execution.results import Execution
+from execution.running import Runner
+from properties.cells import Cell, Profile, load_checked
+from properties.running import CellRunner
+from reports.ledger import Ledger
+from selftest.planting import LEDGER
+
+
+@pytest.fixture(scope="module")
+def found() -> Implementation:
+    """The Keras that is installed, imported once."""
+    return Implementation(installed())
+
+
+@pytest.fixture(scope="module")
+def ledger(found: Implementation) -> Ledger:
+    """What is known of it."""
+    here = found.installed
+    return load_checked(LEDGER).affected(here.name, here.keras)
+
+
+def _takes_masks_off(keras: Any, tf: Any) -> type:
+    class Activation(keras.layers.Activation):  # type: ignore[misc]
+        def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+            outputs = super().__call__(inputs, *args, **kwargs)
+            if getattr(inputs, "_keras_mask", None) is not None:
+                inputs._keras_mask = None
+            return outputs
+
+    return Activation
+
+
+def _promises_no_mask(keras: Any, tf: Any) -> type:
+    class Activation(keras.layers.Activation):  # type: ignore[misc]
+        def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+            outputs = super().__call__(inputs, *args, **kwargs)
+            if keras.backend.is_keras_tensor(inputs):
+                outputs._keras_mask = None
+            return outputs
+
+    return Activation
+
+
+def _leaks_gradient(keras: Any, tf: Any) -> type:
+    class LayerNormalization(keras.layers.LayerNormalization):  # type: ignore[misc]
+        def call(self, inputs: Any) -> Any:
+            mean = tf.reduce_mean(tf.tanh(inputs), axis=1, keepdims=True)
+            return super().call(inputs) + mean - tf.stop_gradient(mean)
+
+    return LayerNormalization
+
+
+def _has_a_row_of_its_own(keras: Any, tf: Any) -> type:
+    class Activation(keras.layers.Activation):  # type: ignore[misc]
+        def call(self, inputs: Any) -> Any:
+            outputs = super().call(inputs)
+            rows = tf.maximum(tf.shape(outputs)[0], 1)
+            padded = tf.pad(outputs, [[0, 1], *[[0, 0]] * (len(outputs.shape) - 1)])
+            return padded[:rows]
+
+    return Activation
+
+
+def _looks_at_neighbours(keras: Any, tf: Any) -> type:
+    class Activation(keras.layers.Activation):  # type: ignore[misc]
+        def call(self, inputs: Any) -> Any:
+            return super().call(inputs + 1e-2 * tf.reduce_max(inputs, axis=0, keepdims=True))
+
+    return Activation
+
+
+def _prefers_what_travels(keras: Any, tf: Any) -> type:
+    class GlobalAveragePooling1D(keras.layers.GlobalAveragePooling1D):  # type: ignore[misc]
+        def call(self, inputs: Any, mask: Any = None) -> Any:
+            travelling = getattr(inputs, "_keras_mask", None)
+            return super().call(inputs, mask=mask if travelling is None else travelling)
+
+    return GlobalAveragePooling1D
+
+
+def _cuts_masks(keras: Any, tf: Any) -> type:
+    class GlobalAveragePooling1D(keras.layers.GlobalAveragePooling1D):  # type: ignore[misc]
+        def call(self, inputs: Any, mask: Any = None) -> Any:
+            if mask is not None:
+                rows, steps = tf.shape(inputs)[0], tf.shape(inputs)[1]
+                mask = tf.tile(mask, [2, 2])[:rows, :steps]
+            return super().call(inputs, mask=mask)
+
+    return GlobalAveragePooling1D
+
+
+def _forgets_an_argument(keras: Any, tf: Any) -> type:
+    class Dense(keras.layers.Dense):  # type: ignore[misc]
+        def get_config(self) -> Any:
+            return {**super().get_config(), "activation": "linear"}
+
+    return Dense
+
+
+def _warns(keras: Any, tf: Any) -> type:
+    class Activation(keras.layers.Activation):  # type: ignore[misc]
+        def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+            warnings.warn("the mask is lost", stacklevel=2)
+            return super().__call__(inputs, *args, **kwargs)
+
+    return Activation
+
+
+DEFECTS: dict[str, tuple[str, Callable[[Any, Any], type]]] = {
+    "no_trace": ("Activation", _takes_masks_off),
+    "layer_symbolic": ("Activation", _promises_no_mask),
+    "layer_gradient": ("LayerNormalization", _leaks_gradient),
+    "zero_rows": ("Activation", _has_a_row_of_its_own),
+    "row_alone": ("Activation", _looks_at_neighbours),
+    "layer_mask_precedence": ("GlobalAveragePooling1D", _prefers_what_travels),
+    "wrong_mask_refused": ("GlobalAveragePooling1D", _cuts_masks),
+    "round_trip": ("Dense", _forgets_an_argument),
+    "told": ("Activation", _warns),
+}
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("property", DEFECTS)
+def test_a_planted_defect_is_seen(
+    property: str, seed: int, found: Implementation, ledger: Ledger
+) -> None:
+    """New, by the property that names it."""
+    layer, defect = DEFECTS[property]
+    planted = Implementation(found.installed, {layer: defect(found.keras, found.tensorflow)})
+    assert outcome(planted, layer, property, ledger, seed) == "new"
+
+
+@pytest.mark.parametrize("property", DEFECTS)
+def test_the_layer_itself_has_nothing_new(
+    property: str, found: Implementation, ledger: Ledger
+) -> None:
+    """What is seen is the defect."""
+    healthy = Implementation(found.installed)
+    assert outcome(healthy, DEFECTS[property][0], property, ledger, 0) in ("holds", "deviates")
+
+
+def outcome(
+    implementation: Implementation, layer: str, property: str, ledger: Ledger, seed: int
+) -> str:
+    """How a cell ends."""
+    cell = Cell(property, layer, Execution("cpu:0", "graph"))
+    runner = Runner(implementation, cell.execution)
+    profile = Profile("standard", examples=1)
+    found: str = CellRunner(cell, runner, ledger, profile, seed, explain=False).run()["outcome"]
+    return found
