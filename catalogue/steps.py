@@ -8,6 +8,7 @@ from typing import Any
 
 from catalogue.expressions import Expression, Output
 from catalogue.specs import Spec
+from catalogue.training_steps import Model, Train
 
 __all__ = [
     "Build",
@@ -151,7 +152,18 @@ class Multiply:
     mode: str | None = None
 
 
-Step = Build | Call | Gradient | OutputShape | SymbolicShape | SymbolicCall | ResetState | Multiply
+Step = (
+    Build
+    | Call
+    | Gradient
+    | OutputShape
+    | SymbolicShape
+    | SymbolicCall
+    | ResetState
+    | Multiply
+    | Model
+    | Train
+)
 
 
 def operand_leaves(operand: Operand) -> Iterator[Expression | Output]:

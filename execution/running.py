@@ -27,6 +27,7 @@ from catalogue.steps import (
     SymbolicShape,
     Through,
 )
+from catalogue.training_steps import Model, Train
 from execution.anatomy import (
     layers_of,
     leaves_of,
@@ -40,6 +41,7 @@ from execution.anatomy import (
 from execution.implementation import Implementation
 from execution.results import MODES, Counters, Execution, Failure, Results
 from execution.symbols import saved_and_loaded, symbolic_inputs
+from execution.training import Models
 
 __all__ = ["MODES", "Counters", "Execution", "Failure", "Misplaced", "Results", "Runner"]
 
@@ -75,6 +77,7 @@ class Runner:
         self.counters = Counters()
         self._layers: dict[Any, _Built] = {}
         self._products: dict[Any, Any] = {}
+        self._models = Models(implementation, execution.mode, self.counters)
         self._tf = implementation.tensorflow
         self._device = "/" + execution.device
 
@@ -82,22 +85,26 @@ class Runner:
         """Drop all layers and traces, so that memory stays flat from layer to layer."""
         self._layers.clear()
         self._products.clear()
+        self._models.clear()
         self.implementation.keras.backend.clear_session()
 
     def run(self, steps: tuple[Step, ...]) -> Results:
         """Run the steps in order; a step that needs a failed one fails with it."""
         results = Results({}, {})
         scope: dict[str, _Built] = {}
+        models: dict[str, Any] = {}
         # What Keras warns of is no failure; a run of the suite may have made warnings errors.
         with self._tf.device(self._device), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             for step in steps:
-                self._run(step, scope, results)
+                self._run(step, scope, models, results)
         return results
 
     # -- one step ------------------------------------------------------------------------
 
-    def _run(self, step: Step, scope: dict[str, _Built], results: Results) -> None:
+    def _run(
+        self, step: Step, scope: dict[str, _Built], models: dict[str, Any], results: Results
+    ) -> None:
         name = step.layer if isinstance(step, ResetState) else step.name
         needed = [*layers_of(step), *(output.step for output in outputs_of(step))]
         for other in needed:
@@ -120,6 +127,10 @@ class Runner:
                 self._symbolic_call(step, scope, results)
             elif isinstance(step, ResetState):
                 _reset(scope[step.layer].layer)
+            elif isinstance(step, Model):
+                models[step.name] = self._models.built(step)
+            elif isinstance(step, Train):
+                results.outputs |= self._models.trained(step, models[step.model])
             else:
                 results.outputs[step.name] = (self._multiply(step, results.outputs),)
         except Misplaced:
