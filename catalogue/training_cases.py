@@ -68,6 +68,12 @@ class TrainingCase(
     inserted: int = 0
 
     @property
+    def reduction(self) -> str | None:
+        """How a loss is reduced: the default, too, by its name; None where it is not."""
+        given: Any = self.arguments.get("reduction", "sum_over_batch_size")
+        return None if given == "none" else "sum_over_batch_size" if given == "auto" else given
+
+    @property
     def trains(self) -> bool:
         """Whether gradients come back, or weights that they have updated."""
         return self.way in (*TRAINS, "custom loop")

@@ -30,8 +30,8 @@ def reduced(
     """A loss over valid positions, by its reduction; NaN where the documentation leaves it open.
 
     `values` has the shape `(batch, step)` or `(batch, step, inner)`, `valid` that of a prefix of
-    it or its own, `weights` is `(batch,)` or `(batch, step)`. Source: keras.io/api/losses ("sum" sums
-    the loss, "sum_over_batch_size" and "mean" sum the loss and divide by the sample size,
+    it or its own, `weights` is `(batch,)` or `(batch, step)`. Source: keras.io/api/losses ("sum"
+    sums the loss, "sum_over_batch_size" and "mean" sum the loss and divide by the sample size,
     "mean_with_sample_weight" divides by the sum of the sample weights); the samples are the valid
     positions, for masked ones "should be skipped" (guide on masking and padding). Where rows have
     weights and their sum is asked for, or positions inside steps have none of their own, it is
@@ -162,9 +162,8 @@ def categorical_focal(y: np.ndarray, p: np.ndarray, arguments: Arguments) -> Any
 
 
 def sparse_crossentropy(y: np.ndarray, p: np.ndarray, arguments: Arguments) -> Any:
-    """`-log p` of the class that the label names; NaN of a class that is ignored."""
-    chosen = _of_class(_probabilities(p, arguments), y)
-    return np.where(y == arguments.get("ignore_class"), np.nan, -np.log(chosen))
+    """`-log p` of the class that the label names."""
+    return -np.log(_of_class(_probabilities(p, arguments), y))
 
 
 def divergence(y: np.ndarray, p: np.ndarray, arguments: Arguments) -> Any:

@@ -459,5 +459,8 @@ def _said(error: Exception) -> str:
     lines = [line for line in lines if not line.startswith("Exception encountered when")] or lines
     if not lines:
         return "no message"
+    node = next((place for place, line in enumerate(lines) if "{{node" in line), 0)
+    if lines[0].startswith("Graph execution error") and node:
+        return lines[node - 1][:300]
     raised = [line for line in lines if re.match(r"\w+(Error|Exception): ", line)]
     return (raised[-1].split(": ", 1)[1] if raised else lines[0])[:300]

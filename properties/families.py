@@ -286,6 +286,7 @@ _TRAINING_BATCH = recurrent_traits.OF_BATCH | {
     "max_len_equals_units",
     "batch_equals_inner",
     "single_position",
+    "nothing_counts",
 }
 _LAYER_BATCH = recurrent_traits.OF_BATCH | {"masks_differ", "key_and_value_masks_differ"}
 

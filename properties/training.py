@@ -9,9 +9,9 @@ import numpy as np
 from catalogue.cases import FINITE_CONTENTS
 from catalogue.expressions import Expression, Output, expression, literal
 from catalogue.training import MEASURES
-from catalogue.training_cases import TRAINS, TrainingCase
+from catalogue.training_cases import TRAINS, TrainingCase, Way
 from catalogue.training_steps import Given
-from properties.comparisons import Agrees, Level, Plan
+from properties.comparisons import Agrees, Comparison, Level, Plan, Raises
 from properties.registry import declare
 from properties.training_setting import TrainingSetting
 
@@ -19,7 +19,6 @@ __all__ = ["by_valid_steps", "masked"]
 
 _GUIDE = "keras.io/guides/understanding_masking_and_padding"
 _WEIGHTS = "keras.io/guides/training_with_built_in_methods (Sample weights)"
-_MEANS = (None, "sum_over_batch_size", "mean", "auto")
 
 
 def masked(case: TrainingCase) -> bool:
@@ -35,8 +34,7 @@ def by_valid_steps(case: TrainingCase) -> bool:
     Where weights of 0 are the mask, a mean divides by all samples, as documented.
     """
     if case.mask == "weights" and MEASURES[case.measure].kind == "losses":
-        reduction = case.arguments.get("reduction", "mean")
-        return reduction in ("sum", "mean_with_sample_weight")
+        return case.reduction in ("sum", "mean_with_sample_weight")
     return masked(case)
 
 
@@ -181,6 +179,7 @@ def all_masked(case: TrainingCase) -> Plan:
     "valid steps",
     of=lambda layer: MEASURES[layer].kind == "losses",
     applies=lambda case: case.trains and by_valid_steps(case) and case.sample_weight != "rows",
+    choices=("ragged",),
 )
 def training_compaction(case: TrainingCase) -> Plan:
     """One step of plain SGD on a padded batch equals the step that is computed from valid steps
@@ -218,7 +217,9 @@ def _same_everywhere(case: Any) -> bool:
     family="training",
     source=f"{_WEIGHTS} ('When the weights used are ones and zeros, the array can be used as a "
     f"mask for the loss function'); {_GUIDE}: a mask means the same, whichever layer makes it",
+    of=lambda layer: MEASURES[layer].activation != "identity",
     applies=_same_everywhere,
+    choices=("ragged",),
     dear=True,
 )
 def same_mask_same_loss(case: TrainingCase) -> Plan:
@@ -230,16 +231,15 @@ def same_mask_same_loss(case: TrainingCase) -> Plan:
     agree = []
     metric = setting.entry.kind == "metrics"
     places = range(len(case.batches))
-    if setting.entry.activation != "identity":
-        setting.model("masking", "masking")
-        zeros = [setting.inputs(k, "zeros") for k in places]
-        given = (Given(x, setting.labels(k)) for k, x in enumerate(zeros))
-        setting.train("b", *given, model="masking")
-        agree += [
-            Agrees(f"{one.name} by Masking", one.left, one.right, one.tolerance)
-            for one in setting.agree("b", "a", setting.tolerance)
-        ]
-    summed = case.arguments.get("reduction") in ("sum", "mean_with_sample_weight")
+    setting.model("masking", "masking")
+    zeros = [setting.inputs(k, "zeros") for k in places]
+    given = (Given(x, setting.labels(k)) for k, x in enumerate(zeros))
+    setting.train("b", *given, model="masking")
+    agree += [
+        Agrees(f"{one.name} by Masking", one.left, one.right, one.tolerance)
+        for one in setting.agree("b", "a", setting.tolerance)
+    ]
+    summed = case.reduction in ("sum", "mean_with_sample_weight")
     if (case.weighted and metric) or (summed and not metric):
         setting.model("absent", "plain")
         weighted = (
@@ -257,3 +257,84 @@ def same_mask_same_loss(case: TrainingCase) -> Plan:
             for one in setting.agree("c", "a", setting.tolerance)
         ]
     return Plan(tuple(setting.steps), tuple(agree))
+
+
+# -- weights that fit, and those that do not -------------------------------------------------
+
+_CLASSES = (0.5, 2.0, 1.25)  # the weights of classes 0, 1 and 2
+_FIT = (
+    "keras.io/api/models/model_training_apis (sample_weight: as long as the inputs, or of shape "
+    "(samples, sequence_length)"
+)
+
+
+@declare(
+    family="training",
+    source=f"{_FIT}); a shape that fits no documented form is refused, never broadcast or cut",
+    level="should",
+    applies=lambda case: not case.inner and not case.way.endswith(("on_batch", "fit", "evaluate")),
+)
+def misfit_refused(case: TrainingCase) -> Plan:
+    """Sample weights for more steps than there are, or with an axis too many, are refused."""
+    setting = TrainingSetting(case)
+    batch, steps = case.lead(0)[:2]
+    setting.model()
+    given = setting.given()
+    shapes: dict[str, tuple[int, ...]] = {"steps": (batch, steps + 1)}
+    if case.units > 1:
+        shapes["axes"] = (batch, steps, case.units)
+    found: list[Comparison] = []
+    for what, shape in shapes.items():
+        weights = expression(f"np.full({shape}, 0.5, 'float32')", f"weights_{what}")
+        step = setting.train(what, Given(given.inputs, given.labels, given.mask, weights))
+        found.append(Raises(f"too many {what}", step.name, (), "should"))
+    return Plan(tuple(setting.steps), tuple(found))
+
+
+def _has_classes(case: Any) -> bool:
+    entry = MEASURES[case.measure]
+    classes = case.units == 1 if entry.labels == "binary" else entry.labels in ("one-hot", "sparse")
+    fits = case.reduction is not None and not case.inner
+    return bool(classes and fits and case.mask != "weights" and case.sample_weight == "absent")
+
+
+@declare(
+    family="training",
+    source="keras.io/api/models/model_training_apis (class_weight: 'a weight to apply to the "
+    "model's loss for the samples from this class'; of a rank of 2 or more labels are one-hot or "
+    "have a last dimension of 1)",
+    of=lambda layer: (
+        MEASURES[layer].kind == "losses"
+        and MEASURES[layer].labels in ("one-hot", "sparse", "binary")
+    ),
+    applies=_has_classes,
+    choices=("ragged",),
+    dear=True,
+)
+def class_weights(case: TrainingCase) -> Plan:
+    """A class weight acts on the steps that have its label, as a sample weight of that step
+    does."""
+    setting = TrainingSetting(case)
+    setting.model()
+    given, entry = setting.given(labels="zeros"), setting.entry
+    way: Way = "train_on_batch" if case.way in ("train step", "train_on_batch") else "fit"
+    labels = given.labels
+    numbers = labels
+    if entry.labels == "sparse":
+        labels = expression("y[..., None]", "y_last", y=labels)
+    elif entry.labels == "one-hot":
+        numbers = expression("y.argmax(-1)", y=labels)
+    else:
+        numbers = expression("y[..., 0].astype(int)", y=labels)
+    each = _CLASSES[: max(2, case.units)]
+    weights = expression(f"np.float32({each})[numbers]", "weights", numbers=numbers)
+    setting.train("a", Given(given.inputs, labels, given.mask), way=way, class_weight=each)
+    setting.train("b", Given(given.inputs, labels, given.mask, weights), way=way)
+    found = [
+        Agrees("loss", Output("a"), Output("b"), setting.tolerance),
+        *(
+            Agrees(f"weights {k}", Output("a.state", k), Output("b.state", k), setting.tolerance)
+            for k in range(2)
+        ),
+    ]
+    return Plan(tuple(setting.steps), tuple(found))

@@ -13,12 +13,14 @@ from catalogue.training_cases import TrainingCase
 from catalogue.traits import batch_traits
 from properties.registry import Property
 from properties.strata import Strata, Stratum, domains_of
+from properties.training_setting import TrainingSetting
 from strategies.layers import kinds_in_turn
 from strategies.training import plain_training_case, training_configurations, training_examples
 
 __all__ = ["simpler_training", "training_facts", "training_strata", "training_traits"]
 
 _BATCHES = 3  # ragged batches for each configuration that is drawn
+_RAGGED = ("right", "left", "gaps", "mixed")
 _CALLED = ("fit", "evaluate", "train_on_batch", "test_on_batch")
 
 
@@ -39,6 +41,8 @@ def training_strata(
             kinds = ("coinciding",)  # noqa: PLW2901
         elif "all masked" in property.choices:
             kinds = ("fully masked batch",)  # noqa: PLW2901
+        elif "ragged" in property.choices:  # every batch with valid steps and masked ones
+            kinds = tuple(rng.sample(_RAGGED, 2))  # noqa: PLW2901
         elif configuration.way in _CALLED:
             kinds = kinds[:1]  # noqa: PLW2901
         examples = training_examples(
@@ -56,7 +60,7 @@ def training_traits(case: TrainingCase) -> frozenset[str]:
         for batch in case.batches:
             found |= batch_traits(batch)
     first = case.batches[0]
-    values = case.lead(0)
+    values, setting = case.lead(0), TrainingSetting(case)
     named = {
         "no_mask": case.mask == "absent",
         "travelling_mask": case.mask in ("travelling", "masking"),
@@ -67,13 +71,32 @@ def training_traits(case: TrainingCase) -> frozenset[str]:
         "batch_equals_units": first.batch == case.units > 1,
         "max_len_equals_units": first.max_len == case.units > 1,
         "batch_equals_inner": case.inner == first.batch > 1,
+        "weights_of_fewer_axes": _fewer_axes(case),
         "single_position": values == (1,) * len(values),
+        "nothing_counts": not all(
+            setting.counts(place).any() for place in range(len(case.batches))
+        ),
         "cast": case.policy != "float32",
         "infinite_padding": case.other in ("inf", "-inf"),
         "nan_padding": case.other == "nan",
         "largest_padding": case.other == "largest",
     }
     return frozenset(found | {name for name, holds in named.items() if holds})
+
+
+def _fewer_axes(case: TrainingCase) -> bool:
+    """Whether a mask or a sample weight has fewer axes than what it weighs.
+
+    That is a number for each position; metrics of all positions together weigh single units.
+    """
+    entry = measure_of(case.measure)
+    axes = len(case.lead(0)) + (entry.whole is not None and entry.values is None)
+    weighs = entry.kind == "losses" or case.weighted
+    return bool(
+        (case.mask != "absent" and (case.mask != "weights" or weighs) and axes > 2)
+        or (weighs and case.sample_weight == "steps" and axes > 2)
+        or (weighs and case.sample_weight == "rows")
+    )
 
 
 def training_facts(case: TrainingCase, device: str, mode: str) -> frozenset[str]:
@@ -86,7 +109,7 @@ def training_facts(case: TrainingCase, device: str, mode: str) -> frozenset[str]
         f"measure={case.measure}",
         f"kind={entry.kind}",
         f"labels={entry.labels}",
-        f"reduction={case.arguments.get('reduction', 'default')}",
+        f"reduction={case.reduction}",
         f"function={case.function}",
         f"mask={case.mask}",
         f"sample_weight={case.sample_weight}",

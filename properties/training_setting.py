@@ -194,7 +194,7 @@ class TrainingSetting:
     @property
     def unreduced(self) -> bool:
         """Whether the loss is a number for each position."""
-        return "reduction" in self.case.arguments and self.case.arguments["reduction"] is None
+        return self.entry.kind == "losses" and self.case.reduction is None
 
     def results(self, name: str) -> dict[str, Expression | Output]:
         """What a step hands back, by the names of comparisons: positions that are valid only."""
@@ -228,6 +228,18 @@ class TrainingSetting:
             if not metric or name == "metric"
         ]
 
+    def counts(self, place: int = 0) -> np.ndarray:
+        """Which positions of a batch count for a loss: valid ones, of a class not ignored."""
+        case = self.case
+        valid = np.ones_like(case.valid(place)) if case.mask == "weights" else case.valid(place)
+        ignored = case.arguments.get("ignore_class")
+        if ignored is None:
+            return valid
+        labels = self.labels(place).value()
+        behind = [1] * (labels.ndim - valid.ndim)
+        found: np.ndarray = valid.reshape(*valid.shape, *behind) & (labels != ignored)
+        return found
+
     # -- what is expected ----------------------------------------------------------------
 
     def expected(self) -> tuple[np.ndarray, Tolerance]:
@@ -260,13 +272,7 @@ class TrainingSetting:
             if entry.kind == "losses":
                 assert entry.values is not None
                 values = entry.values(y, p, arguments)
-                # A class that is ignored has no loss.
-                behind = [1] * (values.ndim - valid.ndim)
-                counted = valid.reshape(*valid.shape, *behind) & ~np.isnan(values)
-                if arguments.get("ignore_class") is None:
-                    counted = valid
-                reduction: Any = arguments.get("reduction", "mean")
-                return reduced(values, counted, w, reduction)
+                return reduced(values, self.counts(), w, case.reduction)
             if not case.weighted:
                 w = None
             if entry.values is not None:

@@ -29,19 +29,31 @@ __all__ = [
     "training_examples",
 ]
 
-_ROWS = 6  # configurations of a loss or a metric: each is a model, and a trace or two
-_ORDINARY: tuple[Content, ...] = ("zeros", "ones", "tenth", "noise")
 _SEEDS = st.integers(0, 2**16 - 1)
-_MASKS: tuple[MaskWay, ...] = ("travelling", "travelling", "masking", "weights", "absent")
-_WEIGHTS: tuple[SampleWeight, ...] = ("absent", "steps", "rows")
+_ORDINARY: tuple[Content, ...] = ("zeros", "ones", "tenth", "noise")
+# How steps are masked, what weights there are, the policy, and whether steps have positions
+# inside: each cell meets these rows, the plainest first. All else is spread over them.
+_ROWS: tuple[tuple[MaskWay, SampleWeight, str, int], ...] = (
+    ("travelling", "absent", "float32", 0),
+    ("travelling", "steps", "float32", 0),
+    ("masking", "steps", "mixed_float16", 0),
+    ("weights", "absent", "float32", 0),
+    ("travelling", "rows", "float32", 0),
+    ("absent", "steps", "float32", 0),
+    ("travelling", "absent", "mixed_float16", 2),
+    ("masking", "absent", "float32", 0),
+)
 _REDUCTIONS: dict[int, tuple[Argument, ...]] = {
     2: ("auto", "sum", "sum_over_batch_size", "none"),
     3: ("sum_over_batch_size", "sum", "mean_with_sample_weight", "none"),
 }
-_POLICIES = ("float32", "float32", "mixed_float16")
 # Methods that are called as they are cost much: few configurations have them.
-_LOSS_WAYS: tuple[Way, ...] = ("train step", "custom loop", "test step", "train step", "fit")
-_METRIC_WAYS: tuple[Way, ...] = ("test step", "train step", "test step", "evaluate")
+_LOSS_WAYS: tuple[Way, ...] = (
+    *("custom loop", "fit", "train step", "test step", "train step", "custom loop", "evaluate"),
+)
+_METRIC_WAYS: tuple[Way, ...] = (
+    *("train step", "test step", "test step", "evaluate", "test step", "train step", "test step"),
+)
 _ONCE: dict[Way, tuple[Way, ...]] = {
     "fit": ("fit", "train_on_batch"),
     "evaluate": ("evaluate", "test_on_batch", "fit"),
@@ -71,25 +83,29 @@ def training_configurations(
     """Configurations of a loss or metric, the pairs of all domains early; the plainest first."""
     loss = entry.kind == "losses"
     identity = entry.activation == "identity"
+    rows = [row for row in _ROWS if _fits(entry, row)]
     domains: dict[str, Sequence[Any]] = {
         **entry.domains,
         "reduction": _REDUCTIONS[keras_major] if loss else ("",),
         "function": (False, False, True) if entry.function else (False,),
-        "mask": [mask for mask in _MASKS if not (identity and mask == "masking")],
-        "sample_weight": _WEIGHTS,
-        "weighted": (False,) if loss else (True, False),
-        "way": _LOSS_WAYS if loss else ("test step", "evaluate") if identity else _METRIC_WAYS,
+        "weighted": (False,) if loss else (False, True, True),
         "once": (0, 1, 2),
         "units": entry.units,
-        "inner": (0, 0, 2) if 4 in entry.ranks else (0,),
-        "policy": ("float32",) if identity else _POLICIES,
     }
+    ways = _LOSS_WAYS if loss else _METRIC_WAYS
+    turn = seed % len(ways)
+    ways = ("train step" if loss else "test step", *ways[turn:], *ways[:turn])
     found = []
-    for chosen in spread([{}] * _ROWS, domains, seed=seed):
-        way: Way = chosen["way"]
+    for row, way_, chosen in zip(
+        rows, ways, spread([{}] * len(rows), domains, seed=seed), strict=False
+    ):
+        mask, sample_weight, policy, inner = row
+        chosen |= {"mask": mask, "sample_weight": sample_weight, "way": way_}
+        way = way_
         if way in _ONCE:
             way = _ONCE[way][chosen["once"] % len(_ONCE[way])]
-            way = "evaluate" if identity else way
+        if identity:  # there is nothing to train
+            way = "test step" if way in ("train step", "test step") else "evaluate"
         arguments = {
             name: chosen[name]
             for name, values in entry.domains.items()
@@ -101,25 +117,36 @@ def training_configurations(
             arguments["reduction"] = None if reduction == "none" and keras_major > 2 else reduction
             way = "custom loop" if reduction == "none" else way
         function = chosen["function"] and way != "custom loop"
-        mask: MaskWay = chosen["mask"]
         found.append(
             TrainingConfiguration(
                 measure=entry.name,
                 arguments={} if function else arguments,
                 function=function,
                 mask=mask,
-                # Weights of 0 and 1 are the mask themselves.
-                sample_weight="absent" if mask == "weights" else chosen["sample_weight"],
-                weighted=chosen["weighted"] or (mask == "weights" and not loss),
+                sample_weight=sample_weight,
+                # Else weights would act on nothing.
+                weighted=chosen["weighted"] or (not loss and (mask, sample_weight) in _WEIGHED),
                 way=way,
                 units=chosen["units"],
-                inner=0 if mask == "masking" else chosen["inner"],
-                policy=chosen["policy"],
+                inner=inner,
+                policy=policy,
                 labels=entry.labels,
                 chosen=chosen,
             )
         )
     return found
+
+
+_WEIGHED = (("weights", "absent"), ("travelling", "steps"), ("travelling", "rows"))
+
+
+def _fits(entry: MeasureEntry, row: tuple[MaskWay, SampleWeight, str, int]) -> bool:
+    """Whether a loss or metric takes outputs of this rank, and inputs that say what is masked."""
+    mask, _, policy, inner = row
+    identity = entry.activation == "identity"  # classes, of which 0 is one
+    return not (inner and 4 not in entry.ranks) and not (
+        identity and (mask == "masking" or policy != "float32")
+    )
 
 
 @st.composite
@@ -161,8 +188,8 @@ def training_cases(
         "labels": case.labels_hold,
         "weights": case.weights_hold,
     }[varied]
-    every = st.sampled_from(CONTENTS)
-    others = _label_contents(configuration, CONTENTS) if varied == "labels" else every
+    every = (*_ORDINARY, *CONTENTS)
+    others = _label_contents(configuration, every) if varied == "labels" else st.sampled_from(every)
     other = draw(others.filter(lambda content: content != held), label="other content")
     return msgspec.structs.replace(case, varied=varied, other=other)
 
