@@ -51,7 +51,7 @@ class TrainingCase(
 
     measure: str
     batches: tuple[RaggedBatch, ...]
-    arguments: dict[str, Argument] = {}
+    arguments: dict[str, bool | int | float | str | None] = {}
     function: bool = False
     mask: MaskWay = "travelling"
     sample_weight: SampleWeight = "absent"

@@ -295,7 +295,8 @@ def _has_classes(case: Any) -> bool:
     entry = MEASURES[case.measure]
     classes = case.units == 1 if entry.labels == "binary" else entry.labels in ("one-hot", "sparse")
     fits = case.reduction is not None and not case.inner
-    return bool(classes and fits and case.mask != "weights" and case.sample_weight == "absent")
+    plain = case.policy == "float32" and case.sample_weight == "absent"
+    return bool(classes and fits and plain and case.mask != "weights")
 
 
 @declare(
@@ -330,11 +331,13 @@ def class_weights(case: TrainingCase) -> Plan:
     weights = expression(f"np.float32({each})[numbers]", "weights", numbers=numbers)
     setting.train("a", Given(given.inputs, labels, given.mask), way=way, class_weight=each)
     setting.train("b", Given(given.inputs, labels, given.mask, weights), way=way)
+    expected, tolerance = setting.expected(weights)
     found = [
-        Agrees("loss", Output("a"), Output("b"), setting.tolerance),
         *(
             Agrees(f"weights {k}", Output("a.state", k), Output("b.state", k), setting.tolerance)
             for k in range(2)
         ),
     ]
+    if not np.isnan(expected):
+        found.insert(0, Agrees("loss", Output("a"), literal(expected, "expected"), tolerance))
     return Plan(tuple(setting.steps), tuple(found))

@@ -242,9 +242,13 @@ class TrainingSetting:
 
     # -- what is expected ----------------------------------------------------------------
 
-    def expected(self) -> tuple[np.ndarray, Tolerance]:
-        """The loss or metric of the first batch in float64, and what its own rounding allows."""
-        exact, rounded = self._reference("float64"), self._reference("float32")
+    def expected(self, weights: Expression | None = None) -> tuple[np.ndarray, Tolerance]:
+        """The loss or metric of the first batch in float64, and what its own rounding allows.
+
+        With `weights` these weigh samples, in place of the case's own.
+        """
+        weights = self.weights() if weights is None else weights
+        exact, rounded = (self._reference(dtype, weights) for dtype in ("float64", "float32"))
         with np.errstate(invalid="ignore"):
             apart = np.abs(rounded.astype(np.float64) - exact)
         rounding = float(np.nanmax(apart)) if np.isfinite(apart).any() else 0.0
@@ -259,13 +263,12 @@ class TrainingSetting:
         compute = self.case.policy.removeprefix("mixed_")
         return Tolerance(int(terms), float(np.finfo(compute).eps))
 
-    def _reference(self, dtype: str) -> np.ndarray:
+    def _reference(self, dtype: str, weights: Expression | None) -> np.ndarray:
         case, entry = self.case, self.entry
         with np.errstate(all="ignore"):
             p = self._predictions(dtype)
             y = self.labels().value()
             y = y if entry.labels == "sparse" else y.astype(dtype)
-            weights = self.weights()
             w = None if weights is None else weights.value().astype(dtype)
             valid = np.ones_like(case.valid(0)) if case.mask == "weights" else case.valid(0)
             arguments = {**entry.fixed, **case.arguments}

@@ -142,7 +142,7 @@ DEFECTS: dict[str, tuple[str, str, Overrides]] = {
     "mask lost in the model": (_SUM, "training_isolation", _lost_in_the_model),
     "metric unmasked": (_METRIC, "training_isolation", _metric_unmasked),
     "metric unmasked, its number": (_METRIC, "training_reduction", _metric_unmasked),
-    "metric's mask shifted": ("metric BinaryAccuracy", "training_isolation", _metric_shifted),
+    "metric's mask shifted": ("metric BinaryAccuracy", "training_reduction", _metric_shifted),
     "class weights ignored": (
         "CategoricalCrossentropy",
         "class_weights",

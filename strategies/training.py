@@ -64,7 +64,7 @@ class TrainingConfiguration(msgspec.Struct, frozen=True):
     """All of a case but its ragged batches and seeds; `chosen` as in `Configuration`."""
 
     measure: str
-    arguments: dict[str, Argument]
+    arguments: dict[str, Any]
     function: bool
     mask: MaskWay
     sample_weight: SampleWeight
