@@ -318,7 +318,6 @@ def class_weights(case: TrainingCase) -> Plan:
     setting = TrainingSetting(case)
     setting.model()
     given, entry = setting.given(labels="zeros"), setting.entry
-    way: Way = "train_on_batch" if case.way in ("train step", "train_on_batch") else "fit"
     labels = given.labels
     numbers = labels
     if entry.labels == "sparse":
@@ -329,15 +328,17 @@ def class_weights(case: TrainingCase) -> Plan:
         numbers = expression("y[..., 0].astype(int)", y=labels)
     each = _CLASSES[: max(2, case.units)]
     weights = expression(f"np.float32({each})[numbers]", "weights", numbers=numbers)
-    setting.train("a", Given(given.inputs, labels, given.mask), way=way, class_weight=each)
-    setting.train("b", Given(given.inputs, labels, given.mask, weights), way=way)
+    setting.train("b", Given(given.inputs, labels, given.mask, weights), way="train step")
     expected, tolerance = setting.expected(weights)
-    found = [
-        *(
-            Agrees(f"weights {k}", Output("a.state", k), Output("b.state", k), setting.tolerance)
-            for k in range(2)
-        ),
-    ]
-    if not np.isnan(expected):
-        found.insert(0, Agrees("loss", Output("a"), literal(expected, "expected"), tolerance))
+    ways: tuple[Way, ...] = ("fit", "train_on_batch")
+    found = []
+    for way in ways:
+        plain = Given(given.inputs, labels, given.mask)
+        setting.train(way, plain, way=way, class_weight=each)
+        if not np.isnan(expected):
+            right = literal(expected, "expected")
+            found.append(Agrees(f"loss of {way}", Output(way), right, tolerance))
+        for k in range(2):
+            left, right_ = Output(f"{way}.state", k), Output("b.state", k)
+            found.append(Agrees(f"weights {k} of {way}", left, right_, setting.tolerance))
     return Plan(tuple(setting.steps), tuple(found))

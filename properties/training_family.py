@@ -85,12 +85,9 @@ def training_traits(case: TrainingCase) -> frozenset[str]:
 
 
 def _fewer_axes(case: TrainingCase) -> bool:
-    """Whether a mask or a sample weight has fewer axes than what it weighs.
-
-    That is a number for each position; metrics of all positions together weigh single units.
-    """
+    """Whether a mask or a sample weight has fewer axes than what it weighs: positions."""
     entry = measure_of(case.measure)
-    axes = len(case.lead(0)) + (entry.whole is not None and entry.values is None)
+    axes = len(case.lead(0))
     weighs = entry.kind == "losses" or case.weighted
     return bool(
         (case.mask != "absent" and (case.mask != "weights" or weighs) and axes > 2)
@@ -119,6 +116,7 @@ def training_facts(case: TrainingCase, device: str, mode: str) -> frozenset[str]
         f"inner={case.inner}",
         f"policy={case.policy}",
         f"varied={case.varied}",
+        f"labels_hold={case.labels_hold}",
         f"device={device}",
         f"mode={mode}",
     }

@@ -6,6 +6,7 @@ import types
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from catalogue.training import MEASURES
 from execution.implementation import Implementation
 from execution.running import Execution, Runner
 from properties.cells import Cell, Profile
@@ -18,7 +19,7 @@ Facts = frozenset[str]
 _UNCOUNTED = {"content=largest", "content=inf", "content=-inf", "content=nan"}
 
 
-def _multiplied(property: str, facts: Facts) -> bool:
+def _multiplied(property: str, comparison: str, facts: Facts) -> bool:
     """Zero times what is not finite, or is not once it is squared or cast."""
     if property != "training_isolation":
         return False
@@ -27,38 +28,52 @@ def _multiplied(property: str, facts: Facts) -> bool:
     return bool(facts & _UNCOUNTED) or large
 
 
-def _aligned_behind(property: str, facts: Facts) -> bool:
+def _aligned_behind(property: str, comparison: str, facts: Facts) -> bool:
     """Weights and masks of fewer axes than losses, which are aligned at the last axis."""
     return "weights_of_fewer_axes" in facts
 
 
-def _counted_by_length(property: str, facts: Facts) -> bool:
+def _counted_by_length(property: str, comparison: str, facts: Facts) -> bool:
     """Means of Keras 3 count rows by the share of their valid steps, which padding changes."""
     return property == "training_extension" and {"kind=metrics", "several_batches"} <= facts
 
 
-def _divided_by_none(property: str, facts: Facts) -> bool:
+def _not_asked_for(property: str, comparison: str, facts: Facts) -> bool:
+    """Metrics of Keras 3 that are no means of numbers of positions do not look at the mask."""
+    whole = any(f"measure={name}" in facts for name, one in MEASURES.items() if one.whole)
+    return whole and "travelling_mask" in facts and "keras=3" in facts
+
+
+def _divided_by_none(property: str, comparison: str, facts: Facts) -> bool:
     """Keras 2 divides by the number of valid steps, also where there is none."""
     return "nothing_counts" in facts and "keras=2" in facts
 
 
-def _by_class(property: str, facts: Facts) -> bool:
+def _by_class(property: str, comparison: str, facts: Facts) -> bool:
     """On a batch, Keras 3 looks the class of a row up, and not that of each step."""
-    batch = facts & {"way=train step", "way=train_on_batch"}
-    return property == "class_weights" and bool(batch) and "keras=3" in facts
+    return comparison.endswith("of train_on_batch") and "keras=3" in facts
 
 
-def _broadcast(property: str, facts: Facts) -> bool:
+def _divided_in_float16(property: str, comparison: str, facts: Facts) -> bool:
+    """The small number that keeps from dividing by labels of 0 is 0 itself in float16."""
+    names = ("MeanAbsolutePercentageError", "CosineSimilarity")
+    measures = {f"measure={kind}{name}" for name in names for kind in ("", "metric ")}
+    return "cast" in facts and bool(measures & facts)
+
+
+def _broadcast(property: str, comparison: str, facts: Facts) -> bool:
     """Weights for several steps are broadcast over a single one."""
     return property == "misfit_refused"
 
 
-KNOWN: tuple[Callable[[str, Facts], bool], ...] = (
+KNOWN: tuple[Callable[[str, str, Facts], bool], ...] = (
     _multiplied,
     _aligned_behind,
     _counted_by_length,
+    _not_asked_for,
     _divided_by_none,
     _by_class,
+    _divided_in_float16,
     _broadcast,
 )
 """Where the supported versions of Keras depart from what must hold: the regions, roughly."""
@@ -74,7 +89,8 @@ class Known:
         self, property: str, layer: str, comparison: str, kind: str, facts: Facts
     ) -> Iterable[Any]:
         """The one entry, where a region covers the facts."""
-        if any(region(property, facts | self._major) for region in KNOWN):
+        known = (region(property, comparison, facts | self._major) for region in KNOWN)
+        if any(known):
             yield types.SimpleNamespace(id="known", instead=None)
 
     def concerning(self, property: str, layer: str) -> list[Any]:
