@@ -145,14 +145,17 @@ class Models:
         if step.way == "evaluate":
             found = model.evaluate(data, verbose=0, return_dict=True)
             return found
-        history = model.fit(data, verbose=0, **options).history
+        history = model.fit(data, verbose=0, shuffle=False, **options).history
         return {name: values[-1] for name, values in history.items()}
 
     def _dataset(self, given: tuple[Given, ...]) -> Any:
         """The batches as a `tf.data.Dataset`, of sizes that are not known."""
         values = [_structured(one, [a.value() for a in one.arrays()]) for one in given]
         specs = _structured(given[0], self._specs(given[0]))
-        return self._tf.data.Dataset.from_generator(lambda: iter(values), output_signature=specs)
+        data = self._tf.data
+        found = data.Dataset.from_generator(lambda: iter(values), output_signature=specs)
+        # Else training warns at the end that there was no more data.
+        return found.apply(data.experimental.assert_cardinality(len(values)))
 
     def _specs(self, given: Given) -> list[Any]:
         values = [np.asarray(array.value()) for array in given.arrays()]

@@ -72,8 +72,9 @@ def print_train(printer: Any, step: Train, model: Model) -> None:
         lines.append(
             "data = tf.data.Dataset.from_generator(lambda: iter(batches), output_signature=spec)"
         )
+        lines.append("data = data.apply(tf.data.experimental.assert_cardinality(len(batches)))")
         if trains:
-            given = ", ".join(["data", "verbose=0", *options[1:]])
+            given = ", ".join(["data", "verbose=0", "shuffle=False", *options[1:]])
             lines.append(f"logs = {step.model}.fit({given}).history")
             lines.append("logs = {key: values[-1] for key, values in logs.items()}")
         else:
