@@ -367,7 +367,7 @@ _ENTRIES = (
     _metric(
         "BinaryIoU",
         "segmentation_metrics",
-        "binary",
+        "classes",
         "sigmoid",
         whole=reference.binary_overlap,
         ranks=(3,),

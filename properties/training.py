@@ -10,6 +10,7 @@ from catalogue.cases import FINITE_CONTENTS
 from catalogue.expressions import Expression, Output, expression, literal
 from catalogue.training import MEASURES
 from catalogue.training_cases import TRAINS, TrainingCase, Way
+from catalogue.training_reference import unknown
 from catalogue.training_steps import Given
 from properties.comparisons import Agrees, Comparison, Level, Plan, Raises
 from properties.registry import declare
@@ -60,16 +61,19 @@ def training_isolation(case: TrainingCase) -> Plan:
     return Plan(tuple(setting.steps), tuple(setting.agree("b", "a", None, level)))
 
 
+def _known(measure: str) -> bool:
+    return MEASURES[measure].whole is not unknown
+
+
 def _referenced(case: TrainingCase) -> bool:
-    entry = MEASURES[case.measure]
     # Predictions of float16 round before anything is computed from them.
-    known = entry.values is not None or entry.whole is not None
-    return known and case.policy == "float32"
+    return case.policy == "float32"
 
 
 @declare(
     family="training",
     source="keras.io/api/losses (reduction); the page of the loss or metric; the guide on masking",
+    of=_known,
     applies=_referenced,
 )
 def training_reduction(case: TrainingCase) -> Plan:
@@ -83,6 +87,7 @@ def training_reduction(case: TrainingCase) -> Plan:
     source="keras.io/api/models/model_training_apis (sample_weight: 'a 1D array that has the same "
     "length as the input samples (1:1 mapping between weights and samples)', or 'a 2D array with "
     "shape (samples, sequence_length)')",
+    of=_known,
     applies=lambda case: _referenced(case) and case.sample_weight != "absent",
     choices=("coinciding",),
 )

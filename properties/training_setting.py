@@ -248,7 +248,9 @@ class TrainingSetting:
         With `weights` these weigh samples, in place of the case's own.
         """
         weights = self.weights() if weights is None else weights
-        exact, rounded = (self._reference(dtype, weights) for dtype in ("float64", "float32"))
+        exact, rounded = (
+            np.asarray(self._reference(dtype, weights)) for dtype in ("float64", "float32")
+        )
         with np.errstate(invalid="ignore"):
             apart = np.abs(rounded.astype(np.float64) - exact)
         rounding = float(np.nanmax(apart)) if np.isfinite(apart).any() else 0.0

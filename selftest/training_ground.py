@@ -23,8 +23,8 @@ def _multiplied(property: str, comparison: str, facts: Facts) -> bool:
     """Zero times what is not finite, or is not once it is squared or cast."""
     if property != "training_isolation":
         return False
-    sparse = "labels=sparse" in facts and "varied=labels" in facts
-    large = "content=large" in facts and ("cast" in facts or sparse)
+    classes = bool({"labels=sparse", "labels=classes"} & facts)
+    large = "content=large" in facts and ("cast" in facts or classes)
     return bool(facts & _UNCOUNTED) or large
 
 
@@ -36,6 +36,13 @@ def _aligned_behind(property: str, comparison: str, facts: Facts) -> bool:
 def _counted_by_length(property: str, comparison: str, facts: Facts) -> bool:
     """Means of Keras 3 count rows by the share of their valid steps, which padding changes."""
     return property == "training_extension" and {"kind=metrics", "several_batches"} <= facts
+
+
+def _in_float16(property: str, comparison: str, facts: Facts) -> bool:
+    """Keras 3 looks for the largest of float16 numbers by a kernel that knows float32 alone."""
+    measures = {"measure=metric TopKCategoricalAccuracy"}
+    measures.add("measure=metric SparseTopKCategoricalAccuracy")
+    return "cast" in facts and bool(measures & facts)
 
 
 def _not_asked_for(property: str, comparison: str, facts: Facts) -> bool:
@@ -70,6 +77,7 @@ KNOWN: tuple[Callable[[str, str, Facts], bool], ...] = (
     _multiplied,
     _aligned_behind,
     _counted_by_length,
+    _in_float16,
     _not_asked_for,
     _divided_by_none,
     _by_class,

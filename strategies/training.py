@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from catalogue.cases import CONTENTS, Content, RaggedBatch
 from catalogue.specs import Argument
+from catalogue.training import measure_of
 from catalogue.training_cases import (
     MaskWay,
     MeasureEntry,
@@ -31,6 +32,7 @@ __all__ = [
 
 _SEEDS = st.integers(0, 2**16 - 1)
 _ORDINARY: tuple[Content, ...] = ("zeros", "ones", "tenth", "noise")
+_CLASSES = ("zeros", "ones", "large", "nan")  # classes, none of them, and no number
 # How steps are masked, what weights there are, the policy, and whether steps have positions
 # inside: each cell meets these rows, the plainest first. All else is spread over them.
 _ROWS: tuple[tuple[MaskWay, SampleWeight, str, int], ...] = (
@@ -164,11 +166,10 @@ def training_cases(
     small batches, zeros and the seed 0.
     """
     ordinary = st.sampled_from(_ORDINARY)
-    fixed = configuration.mask == "masking"
-    contents = st.just("zeros") if fixed else ordinary
+    contents: st.SearchStrategy[Content] = _input_contents(configuration, _ORDINARY)
     features = configuration.units
     batches: list[RaggedBatch] = [
-        draw(ragged_batches(kind=kind, features=features, contents=contents))  # type: ignore[arg-type]
+        draw(ragged_batches(kind=kind, features=features, contents=contents))
     ]
     if "several" in choices and not configuration.way.endswith("on_batch"):
         batches.append(draw(ragged_batches(kind="mixed", contents=st.just(batches[0].content))))
@@ -189,7 +190,11 @@ def training_cases(
         "weights": case.weights_hold,
     }[varied]
     every = (*_ORDINARY, *CONTENTS)
-    others = _label_contents(configuration, every) if varied == "labels" else st.sampled_from(every)
+    others = {
+        "inputs": _input_contents(configuration, every),
+        "labels": _label_contents(configuration, every),
+        "weights": st.sampled_from(every),
+    }[varied]
     other = draw(others.filter(lambda content: content != held), label="other content")
     return msgspec.structs.replace(case, varied=varied, other=other)
 
@@ -208,8 +213,19 @@ def _label_contents(
     configuration: TrainingConfiguration, contents: Sequence[Content]
 ) -> st.SearchStrategy[Content]:
     """What labels hold at masked steps; those that name classes hold numbers of classes."""
-    if configuration.labels == "sparse":
-        contents = [one for one in contents if one in ("zeros", "ones", "large", "nan")]
+    if configuration.labels in ("sparse", "classes"):
+        contents = [one for one in contents if one in _CLASSES]
+    return st.sampled_from(contents)
+
+
+def _input_contents(
+    configuration: TrainingConfiguration, contents: Sequence[Content]
+) -> st.SearchStrategy[Content]:
+    """What inputs hold at masked steps: zeros where `Masking` looks for them."""
+    if configuration.mask == "masking":
+        return st.just("zeros")
+    if measure_of(configuration.measure).activation == "identity":
+        contents = [one for one in contents if one in _CLASSES]
     return st.sampled_from(contents)
 
 
