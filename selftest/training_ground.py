@@ -45,6 +45,12 @@ def _in_float16(property: str, comparison: str, facts: Facts) -> bool:
     return "cast" in facts and bool(measures & facts)
 
 
+def _cut(property: str, comparison: str, facts: Facts) -> bool:
+    """Metrics of overlap of Keras 3 count in whole numbers, and cut weights to such."""
+    overlap = any(fact.startswith("measure=") and fact.endswith("IoU") for fact in facts)
+    return overlap and {"sample_weight=steps", "weighted=True", "keras=3"} <= facts
+
+
 def _not_asked_for(property: str, comparison: str, facts: Facts) -> bool:
     """Metrics of Keras 3 that are no means of numbers of positions do not look at the mask."""
     whole = any(f"measure={name}" in facts for name, one in MEASURES.items() if one.whole)
@@ -78,6 +84,7 @@ KNOWN: tuple[Callable[[str, str, Facts], bool], ...] = (
     _aligned_behind,
     _counted_by_length,
     _in_float16,
+    _cut,
     _not_asked_for,
     _divided_by_none,
     _by_class,

@@ -200,10 +200,11 @@ def training_cases(
 
 
 def _variable(configuration: TrainingConfiguration) -> list[Varied]:
-    """What may hold anything at masked steps."""
-    found: list[Varied] = ["labels"]
+    """What may hold anything at masked steps; first what the plainest example varies."""
+    found: list[Varied] = []
     if configuration.mask != "masking":  # which is told by what inputs hold
         found.append("inputs")
+    found.append("labels")
     if configuration.sample_weight == "steps":
         found.append("weights")
     return found
