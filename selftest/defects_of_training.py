@@ -128,7 +128,6 @@ _SUM, _METRIC = "MeanSquaredError", "metric MeanSquaredError"
 
 DEFECTS: dict[str, tuple[str, str, Overrides]] = {
     "mask ignored": (_SUM, "training_reduction", _loss(_ignored)),
-    "mask ignored, padding seen": (_SUM, "training_isolation", _loss(_ignored)),
     "divided by all steps": (_SUM, "training_reduction", _loss(_all_steps)),
     "mask shifted": (_SUM, "training_compaction", _loss(_shifted)),
     "mask inverted": (_SUM, "same_mask_same_loss", _loss(_inverted)),
