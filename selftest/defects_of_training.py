@@ -105,6 +105,24 @@ def _lost_in_the_model(keras: Any, tf: Any) -> dict[str, Any]:
     return {"Model": Model}
 
 
+def _masking_shifted(keras: Any, tf: Any) -> dict[str, Any]:
+    def shifted(inputs: Any) -> Any:
+        if hasattr(keras, "ops"):  # of symbolic tensors too
+            return keras.ops.roll(keras.ops.any(keras.ops.not_equal(inputs, 0.0), -1), 1, axis=1)
+        return tf.roll(tf.reduce_any(inputs != 0.0, axis=-1), 1, axis=1)
+
+    class Masking(keras.layers.Masking):  # type: ignore[misc]
+        def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+            return shifted(inputs)
+
+        def call(self, inputs: Any) -> Any:
+            outputs = tf.identity(super().call(inputs))
+            outputs._keras_mask = shifted(inputs)
+            return outputs
+
+    return {"Masking": Masking}
+
+
 def _metric_unmasked(keras: Any, tf: Any) -> dict[str, Any]:
     class MeanSquaredError(keras.metrics.MeanSquaredError):  # type: ignore[misc]
         def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
@@ -130,7 +148,8 @@ DEFECTS: dict[str, tuple[str, str, Overrides]] = {
     "mask ignored": (_SUM, "training_reduction", _loss(_ignored)),
     "divided by all steps": (_SUM, "training_reduction", _loss(_all_steps)),
     "mask shifted": (_SUM, "training_compaction", _loss(_shifted)),
-    "mask inverted": (_SUM, "same_mask_same_loss", _loss(_inverted)),
+    "mask inverted": (_SUM, "training_reduction", _loss(_inverted)),
+    "mask of Masking shifted": (_SUM, "same_mask_same_loss", _masking_shifted),
     "mask of the first row": (_SUM, "training_reduction", _loss(_first_row)),
     "loss leaks": (_SUM, "training_isolation", _loss(_leaks)),
     "gradient leaks": (_SUM, "training_isolation", _loss(_gradient_leaks)),

@@ -229,6 +229,8 @@ def test_a_model_starts_afresh(found: Implementation) -> None:
 @pytest.mark.parametrize("name", DEFECTS)
 def test_a_planted_defect_is_seen(name: str, seed: int, found: Implementation) -> None:
     """Masks and weights that are ignored, shifted, along the wrong axis: new."""
+    if name == "no valid step is NaN" and found.keras_major == 2:
+        pytest.skip("Keras 2 does so by itself")
     measure, property, overrides = DEFECTS[name]
     planted = Implementation(found.installed, overrides(found.keras, found.tensorflow))
     assert entry_of_cell(planted, measure, property, seed)["outcome"] == "new"
