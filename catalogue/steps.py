@@ -8,6 +8,7 @@ from typing import Any
 
 from catalogue.expressions import Expression, Output
 from catalogue.specs import Spec
+from catalogue.training_steps import Model, Train
 
 __all__ = [
     "Build",
@@ -180,6 +181,8 @@ Step = (
     | SymbolicCall
     | ResetState
     | Multiply
+    | Model
+    | Train
 )
 
 

@@ -23,6 +23,7 @@ from catalogue.steps import (
     Through,
     operand_leaves,
 )
+from catalogue.training_steps import Train
 
 __all__ = [
     "layers_of",
@@ -46,7 +47,7 @@ def layers_of(step: Step) -> list[str]:
         return [step.layer, *makers]
     if isinstance(step, OutputShape | SymbolicShape | ResetState):
         return [step.layer]
-    return []
+    return [step.model] if isinstance(step, Train) else []
 
 
 def _through(operand: Operand) -> Iterator[str]:

@@ -28,6 +28,7 @@ from catalogue.steps import (
     SymbolicShape,
     Through,
 )
+from catalogue.training_steps import Model, Train
 from execution.anatomy import (
     layers_of,
     leaves_of,
@@ -41,6 +42,7 @@ from execution.anatomy import (
 from execution.implementation import Implementation
 from execution.results import MODES, Counters, Execution, Failure, Results
 from execution.symbols import saved_and_loaded, symbolic_inputs
+from execution.training import Models
 
 __all__ = ["MODES", "Counters", "Execution", "Failure", "Misplaced", "Results", "Runner"]
 
@@ -77,6 +79,7 @@ class Runner:
         self.counters = Counters()
         self._layers: dict[Any, _Built] = {}
         self._products: dict[Any, Any] = {}
+        self._models = Models(implementation, execution.mode, self.counters)
         self._tf = implementation.tensorflow
         self._device = "/" + execution.device
 
@@ -84,22 +87,26 @@ class Runner:
         """Drop all layers and traces, so that memory stays flat from layer to layer."""
         self._layers.clear()
         self._products.clear()
+        self._models.clear()
         self.implementation.keras.backend.clear_session()
 
     def run(self, steps: tuple[Step, ...]) -> Results:
         """Run the steps in order; a step that needs a failed one fails with it."""
         results = Results({}, {})
         scope: dict[str, _Built] = {}
+        models: dict[str, Any] = {}
         # What Keras warns of is no failure; a run of the suite may have made warnings errors.
         with self._tf.device(self._device), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             for step in steps:
-                self._run(step, scope, results)
+                self._run(step, scope, models, results)
         return results
 
     # -- one step ------------------------------------------------------------------------
 
-    def _run(self, step: Step, scope: dict[str, _Built], results: Results) -> None:
+    def _run(
+        self, step: Step, scope: dict[str, _Built], models: dict[str, Any], results: Results
+    ) -> None:
         name = step.layer if isinstance(step, ResetState) else step.name
         needed = [*layers_of(step), *(output.step for output in outputs_of(step))]
         for other in needed:
@@ -111,21 +118,14 @@ class Runner:
                 scope[step.name] = self._build(step)
             elif isinstance(step, Define):
                 scope[step.name] = self._define(step)
-            elif isinstance(step, Call):
-                self._call(step, scope, results)
-            elif isinstance(step, Gradient):
-                self._gradient(step, scope, results)
-            elif isinstance(step, OutputShape):
-                shape = scope[step.layer].layer.compute_output_shape(step.input_shape)
-                results.outputs[step.name] = tuple(_flat_shapes(shape))
-            elif isinstance(step, SymbolicShape):
-                results.outputs[step.name] = self._symbolic(step, scope)
-            elif isinstance(step, SymbolicCall):
-                self._symbolic_call(step, scope, results)
-            elif isinstance(step, ResetState):
-                _reset(scope[step.layer].layer)
-            else:
+            elif isinstance(step, Model):
+                models[step.name] = self._models.built(step)
+            elif isinstance(step, Train):
+                results.outputs |= self._models.trained(step, models[step.model])
+            elif isinstance(step, Multiply):
                 results.outputs[step.name] = (self._multiply(step, results.outputs),)
+            else:
+                self._asked(step, scope, results)
         except Misplaced:
             raise
         except Exception as error:  # whatever a documented call raises is a finding
@@ -134,6 +134,27 @@ class Runner:
             # What refuses a reset could be built: it is another step than the build of its name.
             step_name = f"{name}.reset" if isinstance(step, ResetState) else name
             results.failures[name] = Failure(step_name, type(error).__name__, _said(error))
+
+    def _asked(
+        self,
+        step: Call | Gradient | OutputShape | SymbolicShape | SymbolicCall | ResetState,
+        scope: Mapping[str, _Built],
+        results: Results,
+    ) -> None:
+        """What is asked of a layer that is there."""
+        if isinstance(step, Call):
+            self._call(step, scope, results)
+        elif isinstance(step, Gradient):
+            self._gradient(step, scope, results)
+        elif isinstance(step, OutputShape):
+            shape = scope[step.layer].layer.compute_output_shape(step.input_shape)
+            results.outputs[step.name] = tuple(_flat_shapes(shape))
+        elif isinstance(step, SymbolicShape):
+            results.outputs[step.name] = self._symbolic(step, scope)
+        elif isinstance(step, SymbolicCall):
+            self._symbolic_call(step, scope, results)
+        else:
+            _reset(scope[step.layer].layer)
 
     def _build(self, step: Build) -> _Built:
         key = (step.spec.key, step.input_shape, step.restored)
@@ -479,5 +500,8 @@ def _said(error: Exception) -> str:
     lines = [line for line in lines if not line.startswith("Exception encountered when")] or lines
     if not lines:
         return "no message"
+    node = next((place for place, line in enumerate(lines) if "{{node" in line), 0)
+    if lines[0].startswith("Graph execution error") and node:
+        return lines[node - 1][:300]
     raised = [line for line in lines if re.match(r"\w+(Error|Exception): ", line)]
     return (raised[-1].split(": ", 1)[1] if raised else lines[0])[:300]

@@ -29,7 +29,9 @@ from catalogue.steps import (
     SymbolicShape,
     Through,
 )
+from catalogue.training_steps import Model, Train
 from execution.anatomy import layers_of, leaf_patterns, leaves_of, outputs_of, shapes_to_call
+from execution.training_script import print_model, print_train
 
 __all__ = ["fails", "script"]
 
@@ -137,6 +139,7 @@ class _Printer:
         self._outputs: dict[str, int] = {}
         self._builds: dict[str, Build | Define] = {}
         self._symbolic: set[str] = set()
+        self._models: dict[str, Model] = {}
 
     # -- names ---------------------------------------------------------------------------
 
@@ -198,6 +201,16 @@ class _Printer:
             call = f"{step.layer}(keras.Input({step.shape}, batch_size={step.batch}))"
             self.lines.append(f"{step.name} = [tuple(t.shape) for t in tf.nest.flatten({call})]")
             self._outputs[step.name] = 2  # a list, whatever its length
+        elif isinstance(step, Model):
+            self._taken.add(step.name)
+            self._models[step.name] = step
+            print_model(self, step, self.mode)
+        elif isinstance(step, Train):
+            self._taken.add(step.name)
+            self._symbolic.add(step.name)  # metrics and weights come in lists
+            if step.way == "custom loop" and len(step.given) > 1:
+                self._outputs[step.name] = len(step.given)
+            print_train(self, step, self._models[step.model])
         else:
             left, right = self.operand(step.left), self.operand(step.right)
             self._taken.add(step.name)

@@ -10,6 +10,7 @@ import numpy as np
 
 from catalogue.expressions import Expression, Output
 from catalogue.steps import Build, Step
+from catalogue.training_steps import Model
 from execution.results import Failure, Results
 
 __all__ = [
@@ -140,7 +141,7 @@ def mismatches(plan: Plan, results: Results) -> Iterator[Mismatch]:
     A step that raised fails the comparisons that need it, of which the first is reported.
     """
     blamed: set[str] = set()
-    builds = {step.name for step in plan.steps if isinstance(step, Build)}
+    builds = {step.name for step in plan.steps if isinstance(step, Build | Model)}
     for comparison in plan.comparisons:
         if isinstance(comparison, Raises):
             found = _not_refused(comparison, results)

@@ -21,6 +21,8 @@ from catalogue.layer_cases import LayerCase
 from catalogue.layers import LAYER_ENTRIES
 from catalogue.recurrent import FLAGS, LAYERS
 from catalogue.specs import Spec
+from catalogue.training import MEASURES
+from catalogue.training_cases import TrainingCase
 from properties.chain_family import (
     CHAINS,
     chain_facts,
@@ -31,6 +33,12 @@ from properties.chain_family import (
 from properties.layer_family import layer_facts, layer_strata, layer_traits, simpler_layer
 from properties.registry import Property
 from properties.strata import Strata, Stratum, domains_of
+from properties.training_family import (
+    simpler_training,
+    training_facts,
+    training_strata,
+    training_traits,
+)
 from strategies.configurations import configurations
 from strategies.operands import STRATA, broadcast_cases
 from strategies.ragged import kinds_for
@@ -282,6 +290,14 @@ def _simpler_broadcast(case: Any) -> Iterator[Any]:
         yield msgspec.structs.replace(case, seed=0)
 
 
+_TRAINING_BATCH = recurrent_traits.OF_BATCH | {
+    "lengths_differ",
+    "batch_equals_units",
+    "max_len_equals_units",
+    "batch_equals_inner",
+    "single_position",
+    "nothing_counts",
+}
 _LAYER_BATCH = recurrent_traits.OF_BATCH | {
     "masks_differ",
     "key_and_value_masks_differ",
@@ -322,6 +338,18 @@ FAMILIES: dict[str, Family] = {
         chain_facts,
         simpler_chain,
         lambda fact: True,
+    ),
+    "training": Family(
+        "training",
+        tuple(MEASURES),
+        ("graph",),
+        TrainingCase,
+        training_strata,
+        training_traits,
+        training_facts,
+        simpler_training,
+        lambda fact: fact in _TRAINING_BATCH or fact.startswith(("content=", "varied=")),
+        lambda measure: (MEASURES[measure].since, MEASURES[measure].until),
     ),
     "broadcasting": Family(
         "broadcasting",

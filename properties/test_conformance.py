@@ -17,6 +17,7 @@ from properties import (  # noqa: F401 (they declare)
     recurrent,
     recurrent_forms,
     recurrent_isolation,
+    training,
 )
 from properties.families import FAMILIES
 from properties.registry import PROPERTIES, Property

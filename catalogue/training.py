@@ -1,0 +1,457 @@
+"""The catalogue of losses and metrics: every public one, or why it is left out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from catalogue import training_reference as reference
+from catalogue.training_cases import MeasureEntry
+
+__all__ = ["EXCLUDED", "MEASURES", "measure_of"]
+
+_LOSSES = "keras.io/api/losses"
+_METRICS = "keras.io/api/metrics"
+_LOGITS = {"from_logits": (False, True)}
+
+
+def _loss(cls: str, page: str, labels: str, activation: str, **options: Any) -> MeasureEntry:
+    return MeasureEntry(cls, "losses", cls, f"{_LOSSES}/{page}", labels, activation, **options)
+
+
+def _metric(cls: str, page: str, labels: str, activation: str, **options: Any) -> MeasureEntry:
+    name = f"metric {cls}"
+    return MeasureEntry(name, "metrics", cls, f"{_METRICS}/{page}", labels, activation, **options)
+
+
+_REGRESSION, _PROBABILISTIC, _HINGE = "regression_losses", "probabilistic_losses", "hinge_losses"
+
+_ENTRIES = (
+    _loss(
+        "MeanSquaredError",
+        _REGRESSION,
+        "real",
+        "linear",
+        values=reference.squared,
+        function="mean_squared_error",
+        units=(1, 2, 3),
+    ),
+    _loss(
+        "MeanAbsoluteError",
+        _REGRESSION,
+        "real",
+        "linear",
+        values=reference.absolute,
+        function="mean_absolute_error",
+        units=(1, 2, 3),
+    ),
+    _loss(
+        "MeanAbsolutePercentageError",
+        _REGRESSION,
+        "positive",
+        "linear",
+        values=reference.percentage,
+        function="mean_absolute_percentage_error",
+        scale=1000.0,
+    ),
+    _loss(
+        "MeanSquaredLogarithmicError",
+        _REGRESSION,
+        "positive",
+        "sigmoid",
+        values=reference.logarithmic,
+        function="mean_squared_logarithmic_error",
+    ),
+    _loss(
+        "Huber",
+        _REGRESSION,
+        "real",
+        "linear",
+        values=reference.huber,
+        function="huber",
+        domains={"delta": (1.0, 0.3)},
+    ),
+    _loss("LogCosh", _REGRESSION, "real", "linear", values=reference.log_cosh, function="log_cosh"),
+    _loss(
+        "CosineSimilarity",
+        _REGRESSION,
+        "positive",
+        "sigmoid",
+        values=reference.cosine_loss,
+        function="cosine_similarity",
+    ),
+    _loss(
+        "BinaryCrossentropy",
+        _PROBABILISTIC,
+        "binary",
+        "sigmoid",
+        values=reference.binary_crossentropy,
+        function="binary_crossentropy",
+        domains={**_LOGITS, "label_smoothing": (0.0, 0.2)},
+        units=(1, 2, 3),
+    ),
+    _loss(
+        "BinaryFocalCrossentropy",
+        _PROBABILISTIC,
+        "binary",
+        "sigmoid",
+        values=reference.binary_focal,
+        function="binary_focal_crossentropy",
+        domains={**_LOGITS, "apply_class_balancing": (False, True)},
+        units=(1, 2),
+    ),
+    _loss(
+        "CategoricalCrossentropy",
+        _PROBABILISTIC,
+        "one-hot",
+        "softmax",
+        values=reference.categorical_crossentropy,
+        function="categorical_crossentropy",
+        domains={**_LOGITS, "label_smoothing": (0.0, 0.2)},
+    ),
+    _loss(
+        "CategoricalFocalCrossentropy",
+        _PROBABILISTIC,
+        "one-hot",
+        "softmax",
+        values=reference.categorical_focal,
+        function="categorical_focal_crossentropy",
+        domains=_LOGITS,
+        since="2.13",
+    ),
+    _loss(
+        "SparseCategoricalCrossentropy",
+        _PROBABILISTIC,
+        "sparse",
+        "softmax",
+        values=reference.sparse_crossentropy,
+        function="sparse_categorical_crossentropy",
+        domains={**_LOGITS, "ignore_class": (None, 0)},
+    ),
+    _loss(
+        "KLDivergence",
+        _PROBABILISTIC,
+        "distribution",
+        "softmax",
+        values=reference.divergence,
+        function="kl_divergence",
+    ),
+    _loss(
+        "Poisson",
+        _PROBABILISTIC,
+        "positive",
+        "sigmoid",
+        values=reference.poisson,
+        function="poisson",
+    ),
+    _loss("Hinge", _HINGE, "sign", "linear", values=reference.hinge, function="hinge"),
+    _loss(
+        "SquaredHinge",
+        _HINGE,
+        "sign",
+        "linear",
+        values=reference.squared_hinge,
+        function="squared_hinge",
+    ),
+    _loss(
+        "CategoricalHinge",
+        _HINGE,
+        "one-hot",
+        "linear",
+        values=reference.categorical_hinge,
+        function="categorical_hinge",
+    ),
+    # -- metrics that are means of a number for each position --------------------------------
+    _metric(
+        "MeanSquaredError",
+        "regression_metrics",
+        "real",
+        "linear",
+        values=reference.squared,
+        function="mean_squared_error",
+    ),
+    _metric(
+        "MeanAbsoluteError",
+        "regression_metrics",
+        "real",
+        "linear",
+        values=reference.absolute,
+        function="mean_absolute_error",
+    ),
+    _metric(
+        "MeanAbsolutePercentageError",
+        "regression_metrics",
+        "positive",
+        "linear",
+        values=reference.percentage,
+        function="mean_absolute_percentage_error",
+        scale=1000.0,
+    ),
+    _metric(
+        "MeanSquaredLogarithmicError",
+        "regression_metrics",
+        "positive",
+        "sigmoid",
+        values=reference.logarithmic,
+        function="mean_squared_logarithmic_error",
+    ),
+    _metric("LogCoshError", "regression_metrics", "real", "linear", values=reference.log_cosh),
+    _metric(
+        "CosineSimilarity", "regression_metrics", "positive", "sigmoid", values=reference.cosine
+    ),
+    _metric(
+        "RootMeanSquaredError",
+        "regression_metrics",
+        "real",
+        "linear",
+        whole=reference.root_mean_squared,
+    ),
+    _metric(
+        "BinaryCrossentropy",
+        "probabilistic_metrics",
+        "binary",
+        "sigmoid",
+        values=reference.binary_crossentropy,
+        function="binary_crossentropy",
+        domains=_LOGITS,
+    ),
+    _metric(
+        "CategoricalCrossentropy",
+        "probabilistic_metrics",
+        "one-hot",
+        "softmax",
+        values=reference.categorical_crossentropy,
+        function="categorical_crossentropy",
+        domains=_LOGITS,
+    ),
+    _metric(
+        "SparseCategoricalCrossentropy",
+        "probabilistic_metrics",
+        "sparse",
+        "softmax",
+        values=reference.sparse_crossentropy,
+        function="sparse_categorical_crossentropy",
+        domains=_LOGITS,
+    ),
+    _metric(
+        "KLDivergence",
+        "probabilistic_metrics",
+        "distribution",
+        "softmax",
+        values=reference.divergence,
+        function="kl_divergence",
+    ),
+    _metric(
+        "Poisson",
+        "probabilistic_metrics",
+        "positive",
+        "sigmoid",
+        values=reference.poisson,
+        function="poisson",
+    ),
+    _metric("Hinge", "hinge_metrics", "sign", "linear", values=reference.hinge, function="hinge"),
+    _metric(
+        "SquaredHinge",
+        "hinge_metrics",
+        "sign",
+        "linear",
+        values=reference.squared_hinge,
+        function="squared_hinge",
+    ),
+    _metric(
+        "CategoricalHinge",
+        "hinge_metrics",
+        "one-hot",
+        "linear",
+        values=reference.categorical_hinge,
+    ),
+    _metric("Accuracy", "accuracy_metrics", "classes", "identity", values=reference.equal),
+    _metric(
+        "BinaryAccuracy",
+        "accuracy_metrics",
+        "binary",
+        "sigmoid",
+        values=reference.binary_hits,
+        function="binary_accuracy",
+        units=(1, 2),
+    ),
+    _metric(
+        "CategoricalAccuracy",
+        "accuracy_metrics",
+        "one-hot",
+        "softmax",
+        values=reference.categorical_hits,
+        function="categorical_accuracy",
+    ),
+    _metric(
+        "SparseCategoricalAccuracy",
+        "accuracy_metrics",
+        "sparse",
+        "softmax",
+        values=reference.sparse_hits,
+        function="sparse_categorical_accuracy",
+    ),
+    _metric(
+        "TopKCategoricalAccuracy",
+        "accuracy_metrics",
+        "one-hot",
+        "softmax",
+        values=reference.top_hits,
+        fixed={"k": 2},
+        units=(3,),
+    ),
+    _metric(
+        "SparseTopKCategoricalAccuracy",
+        "accuracy_metrics",
+        "sparse",
+        "softmax",
+        values=reference.sparse_top_hits,
+        fixed={"k": 2},
+        units=(3,),
+    ),
+    # -- metrics of all positions together ---------------------------------------------------
+    *(
+        _metric(
+            cls,
+            "classification_metrics",
+            "binary",
+            "sigmoid",
+            whole=reference.count_of(what),
+            ranks=(3,),
+            units=(1, 2),
+        )
+        for cls, what in (
+            ("TruePositives", "true positives"),
+            ("FalsePositives", "false positives"),
+            ("TrueNegatives", "true negatives"),
+            ("FalseNegatives", "false negatives"),
+        )
+    ),
+    _metric(
+        "Precision",
+        "classification_metrics",
+        "binary",
+        "sigmoid",
+        whole=reference.precision,
+        ranks=(3,),
+        units=(1, 2),
+    ),
+    _metric(
+        "Recall",
+        "classification_metrics",
+        "binary",
+        "sigmoid",
+        whole=reference.recall,
+        ranks=(3,),
+        units=(1, 2),
+    ),
+    # These approximate a curve by thresholds: what number comes out is theirs.
+    *(
+        _metric(
+            cls,
+            "classification_metrics",
+            "binary",
+            "sigmoid",
+            whole=reference.unknown,
+            fixed=fixed,
+            ranks=(3,),
+            units=(1,),
+        )
+        for cls, fixed in (
+            ("AUC", {"num_thresholds": 20}),
+            ("PrecisionAtRecall", {"recall": 0.5}),
+            ("RecallAtPrecision", {"precision": 0.5}),
+            ("SensitivityAtSpecificity", {"specificity": 0.5}),
+            ("SpecificityAtSensitivity", {"sensitivity": 0.5}),
+        )
+    ),
+    _metric(
+        "BinaryIoU",
+        "segmentation_metrics",
+        "classes",
+        "sigmoid",
+        whole=reference.binary_overlap,
+        ranks=(3,),
+        units=(1,),
+    ),
+    _metric(
+        "OneHotIoU",
+        "segmentation_metrics",
+        "one-hot",
+        "softmax",
+        whole=reference.one_hot_overlap,
+        fixed={"num_classes": 3, "target_class_ids": (0, 2)},
+        ranks=(3,),
+        units=(3,),
+    ),
+    _metric(
+        "OneHotMeanIoU",
+        "segmentation_metrics",
+        "one-hot",
+        "softmax",
+        whole=reference.one_hot_overlap,
+        fixed={"num_classes": 3},
+        ranks=(3,),
+        units=(3,),
+    ),
+    _metric(
+        "IoU",
+        "segmentation_metrics",
+        "classes",
+        "identity",
+        whole=reference.overlap,
+        fixed={"num_classes": 2, "target_class_ids": (0,)},
+        ranks=(3,),
+        units=(1,),
+    ),
+    _metric(
+        "MeanIoU",
+        "segmentation_metrics",
+        "classes",
+        "identity",
+        whole=reference.overlap,
+        fixed={"num_classes": 2},
+        ranks=(3,),
+        units=(1,),
+    ),
+)
+
+MEASURES: dict[str, MeasureEntry] = {entry.name: entry for entry in _ENTRIES}
+
+_BASE = "the base class of others"
+_MATRIX = "documented for outputs of shape (batch, units) alone"
+_ROWS = "one number for a whole row: there is none for each of its steps"
+_WHOLE = "one number for the whole batch: there is none for each step, nor does a page speak of it"
+_OWN = "takes values, not labels and predictions: no model can be compiled with it"
+
+EXCLUDED: dict[str, dict[str, str]] = {
+    "losses": {
+        "Loss": _BASE,
+        "Reduction": "the names of reductions, of Keras 2",
+        "CTC": _ROWS,
+        "Circle": _MATRIX,
+        "CategoricalGeneralizedCrossEntropy": _MATRIX,
+        "Dice": _WHOLE,
+        "Tversky": _WHOLE,
+    },
+    "metrics": {
+        "Metric": _BASE,
+        "Mean": _OWN,
+        "MeanTensor": _OWN,
+        "Sum": _OWN,
+        "MeanMetricWrapper": "what metrics given as functions become: they are given so too",
+        "MeanRelativeError": "takes a normalizer of the shape of the labels, so of one length",
+        "F1Score": _MATRIX,
+        "FBetaScore": _MATRIX,
+        "R2Score": _MATRIX,
+        "PearsonCorrelation": _MATRIX,
+        "ConcordanceCorrelation": _MATRIX,
+    },
+}
+"""Public classes of `keras.losses` and `keras.metrics` that are not in the catalogue, and why."""
+
+
+def measure_of(name: str) -> MeasureEntry:
+    """The entry of a loss or metric; ValueError where there is none."""
+    if name not in MEASURES:
+        raise ValueError(f"measure {name!r} is not in the catalogue")
+    return MEASURES[name]

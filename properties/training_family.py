@@ -1,0 +1,188 @@
+"""The family of losses and metrics: strata, facts, and what makes a case simpler."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+import msgspec
+
+from catalogue.cases import RaggedBatch
+from catalogue.training import MEASURES, measure_of
+from catalogue.training_cases import TrainingCase
+from catalogue.traits import batch_traits
+from properties.registry import Property
+from properties.strata import Strata, Stratum, domains_of
+from properties.training_setting import TrainingSetting
+from strategies.layers import kinds_in_turn
+from strategies.training import plain_training_case, training_configurations, training_examples
+
+__all__ = ["simpler_training", "training_facts", "training_strata", "training_traits"]
+
+_BATCHES = 3  # ragged batches for each configuration that is drawn
+_RAGGED = ("right", "left", "gaps", "mixed")
+_CALLED = ("fit", "evaluate", "train_on_batch", "test_on_batch")
+
+
+def training_strata(
+    property: Property, layer: str, keras_major: int, mode: str, seed: int
+) -> Strata:
+    """What a cell meets: each configuration with several kinds of batches."""
+    entry = MEASURES[layer]
+    # The same in every property, so that they share models and traces.
+    found = training_configurations(entry, keras_major=keras_major, seed=seed)
+    found = [one for one in found if property.applies(plain_training_case(one))]
+    found = found[:: property.share]
+    rng = random.Random(f"{property.name} {layer} {seed}")
+    turns = kinds_in_turn(len(found), 1 if property.dear else _BATCHES, rng)
+    strata = []
+    for place, (configuration, kinds) in enumerate(zip(found, turns, strict=True)):
+        if "coinciding" in property.choices:
+            kinds = ("coinciding",)  # noqa: PLW2901
+        elif "all masked" in property.choices:
+            kinds = ("fully masked batch",)  # noqa: PLW2901
+        elif "ragged" in property.choices:  # every batch with valid steps and masked ones
+            kinds = tuple(rng.sample(_RAGGED, 2))  # noqa: PLW2901
+        elif configuration.way in _CALLED:
+            kinds = kinds[:1]  # noqa: PLW2901
+        examples = training_examples(
+            configuration=configuration, kinds=kinds, choices=property.choices
+        )
+        text = f"{configuration.mask}, {configuration.way}, {configuration.arguments}"
+        strata.append(Stratum(f"{place}: {text}", examples, configuration.chosen))
+    return Strata(tuple(strata), domains_of([one.chosen for one in found]))
+
+
+def training_traits(case: TrainingCase) -> frozenset[str]:
+    """The traits of a case: those of its batches, and what stands at masked steps."""
+    found: set[str] = set()
+    if case.mask != "absent":
+        for batch in case.batches:
+            found |= batch_traits(batch)
+    first = case.batches[0]
+    values, setting = case.lead(0), TrainingSetting(case)
+    named = {
+        "no_mask": case.mask == "absent",
+        "travelling_mask": case.mask in ("travelling", "masking"),
+        "several_batches": len(case.batches) > 1,
+        "lengths_differ": len({batch.max_len for batch in case.batches}) > 1,
+        "row_weights": case.sample_weight == "rows",
+        "step_weights": case.sample_weight == "steps",
+        "batch_equals_units": first.batch == case.units > 1,
+        "max_len_equals_units": first.max_len == case.units > 1,
+        "batch_equals_inner": case.inner == first.batch > 1,
+        "weights_of_fewer_axes": _fewer_axes(case),
+        "single_position": values == (1,) * len(values),
+        "nothing_counts": not all(
+            setting.counts(place).any() for place in range(len(case.batches))
+        ),
+        "cast": case.policy != "float32",
+        "infinite_padding": case.other in ("inf", "-inf"),
+        "nan_padding": case.other == "nan",
+        "largest_padding": case.other == "largest",
+    }
+    return frozenset(found | {name for name, holds in named.items() if holds})
+
+
+def _fewer_axes(case: TrainingCase) -> bool:
+    """Whether a mask or a sample weight has fewer axes than what it weighs: positions."""
+    entry = measure_of(case.measure)
+    axes = len(case.lead(0))
+    weighs = entry.kind == "losses" or case.weighted
+    return bool(
+        (case.mask != "absent" and (case.mask != "weights" or weighs) and axes > 2)
+        or (weighs and case.sample_weight == "steps" and axes > 2)
+        or (weighs and case.sample_weight == "rows")
+    )
+
+
+def training_facts(case: TrainingCase, device: str, mode: str) -> frozenset[str]:
+    """What a region may speak of: traits, and `name=value` of arguments, ways and execution."""
+    entry = measure_of(case.measure)
+    found = set(training_traits(case))
+    for name, values in entry.domains.items():
+        found.add(f"{name}={case.arguments.get(name, values[0])}")
+    found |= {
+        f"measure={case.measure}",
+        f"kind={entry.kind}",
+        f"labels={entry.labels}",
+        f"reduction={case.reduction}",
+        f"function={case.function}",
+        f"mask={case.mask}",
+        f"sample_weight={case.sample_weight}",
+        f"weighted={case.weighted}",
+        f"way={case.way}",
+        f"units={case.units}",
+        f"inner={case.inner}",
+        f"policy={case.policy}",
+        f"varied={case.varied}",
+        f"labels_hold={case.labels_hold}",
+        f"device={device}",
+        f"mode={mode}",
+    }
+    if case.other is not None:
+        found.add(f"content={case.other}")
+    return frozenset(found)
+
+
+def simpler_training(case: TrainingCase) -> Iterator[TrainingCase]:
+    """The cases that are one step simpler."""
+    replace = msgspec.structs.replace
+    yield from _simpler_configurations(case)
+    if len(case.batches) > 1:
+        yield replace(case, batches=case.batches[:1])
+        yield replace(case, batches=case.batches[1:])
+    if case.labels_hold != "zeros" and case.other != "zeros":
+        yield replace(case, labels_hold="zeros")
+    if case.weights_hold != "ones" and case.other != "ones":
+        yield replace(case, weights_hold="ones")
+    if case.other not in (None, "ones"):
+        yield replace(case, other="ones")
+    if case.inserted > 1:
+        yield replace(case, inserted=1)
+    for place, batch in enumerate(case.batches):
+        for simpler in _simpler_batch(batch):
+            if simpler.content != case.other:
+                batches = (*case.batches[:place], simpler, *case.batches[place + 1 :])
+                yield replace(case, batches=batches)
+    if case.weights:
+        yield replace(case, weights=0)
+
+
+def _simpler_configurations(case: TrainingCase) -> Iterator[TrainingCase]:
+    """The same batches, with less around them."""
+    replace = msgspec.structs.replace
+    entry = measure_of(case.measure)
+    for name in case.arguments:
+        rest = {key: value for key, value in case.arguments.items() if key != name}
+        if case.arguments[name] is not None:
+            yield replace(case, arguments=rest)
+    if case.function:
+        yield replace(case, function=False)
+    if case.policy != "float32":
+        yield replace(case, policy="float32")
+    if case.sample_weight != "absent" and case.varied != "weights":
+        yield replace(case, sample_weight="absent")
+    if case.inner:
+        yield replace(case, inner=0)
+    if case.way in _CALLED:
+        yield replace(case, way="test step" if entry.kind == "metrics" else "train step")
+    if case.units > min(entry.units):
+        yield replace(case, units=min(entry.units))
+
+
+def _simpler_batch(batch: RaggedBatch) -> Iterator[RaggedBatch]:
+    replace = msgspec.structs.replace
+    rows = range(batch.batch)
+    if batch.batch > 1:
+        half = batch.batch // 2
+        for kept in (rows[:half], rows[half:], *([r for r in rows if r != out] for out in rows)):
+            yield replace(batch, mask=tuple(batch.mask[row] for row in kept))
+    if batch.max_len > 1:
+        yield replace(batch, mask=tuple(row[: len(row) // 2] for row in batch.mask))
+        yield replace(batch, mask=tuple(row[1:] for row in batch.mask))
+        yield replace(batch, mask=tuple(row[:-1] for row in batch.mask))
+    if batch.content != "zeros":
+        yield replace(batch, content="zeros")
+    if batch.seed:
+        yield replace(batch, seed=0)

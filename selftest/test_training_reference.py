@@ -1,0 +1,172 @@
+"""The references of losses and metrics against numbers that a person can compute by hand."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from catalogue import training_reference as reference
+from catalogue.training_reference import mean_metric, reduced
+
+VALUES = np.array([[1.0, 3.0], [5.0, 7.0]])
+VALID = np.array([[True, True], [True, False]])
+ROWS = np.array([2.0, 4.0])
+STEPS = np.array([[1.0, 2.0], [3.0, 4.0]])
+
+
+@pytest.mark.parametrize(
+    ("reduction", "weights", "expected"),
+    [
+        ("sum", None, 9.0),
+        ("sum_over_batch_size", None, 3.0),  # three steps are valid
+        ("mean", STEPS, 22 / 3),  # 1 + 6 + 15
+        ("sum", ROWS, 28.0),  # 2 * 4 + 4 * 5
+        ("mean_with_sample_weight", STEPS, 22 / 6),
+        ("mean_with_sample_weight", None, 3.0),
+        ("mean_with_sample_weight", ROWS, math.nan),  # which sum divides is not said
+    ],
+)
+def test_a_loss_is_reduced_over_valid_steps(
+    reduction: str, weights: np.ndarray | None, expected: float
+) -> None:
+    """Sums are divided by the number of valid steps, or by the sum of their weights."""
+    found = reduced(VALUES, VALID, weights, reduction)
+    np.testing.assert_allclose(found, expected)
+
+
+def test_a_loss_that_is_not_reduced_has_a_number_for_each_valid_step() -> None:
+    """Nothing is said of masked ones."""
+    found = reduced(VALUES, VALID, STEPS, None)
+    np.testing.assert_array_equal(found, [[1, 6], [15, np.nan]])
+
+
+def test_what_masked_steps_hold_does_not_matter_to_a_reference() -> None:
+    """Nor do their weights."""
+    values = np.where(VALID, VALUES, np.nan)
+    weights = np.where(VALID, STEPS, np.nan)
+    assert reduced(values, VALID, weights, "sum") == 22.0
+    assert mean_metric(values, VALID, np.where(VALID, STEPS, 5)) == pytest.approx(22 / 6)
+
+
+def test_positions_inside_a_step_share_its_mask_and_its_weight() -> None:
+    """Values of shape (1, 2, 2), a weight for each of two steps, the second masked."""
+    values = np.array([[[1.0, 2.0], [3.0, 4.0]]])
+    valid, weights = np.array([[True, False]]), np.array([[2.0, 9.0]])
+    assert reduced(values, valid, weights, "sum") == 6.0
+    assert reduced(values, valid, weights, "sum_over_batch_size") == 3.0
+    assert mean_metric(values, valid, weights) == 1.5
+
+
+def test_nothing_valid_has_no_mean() -> None:
+    """The reference says nothing where there is nothing to divide by."""
+    none = np.zeros_like(VALID)
+    assert np.isnan(reduced(VALUES, none, None, "mean"))
+    assert np.isnan(mean_metric(VALUES, none, None))
+    assert reduced(VALUES, none, None, "sum") == 0
+
+
+_Y, _P = np.array([[1.0, 0.0]]), np.array([[0.5, 0.25]])
+_LOGITS = {"from_logits": True}
+
+
+@pytest.mark.parametrize(
+    ("function", "y", "p", "arguments", "expected"),
+    [
+        (reference.squared, _Y, _P, {}, (0.25 + 0.0625) / 2),
+        (reference.absolute, _Y, _P, {}, 0.375),
+        (reference.percentage, np.array([[2.0, 4.0]]), np.array([[1.0, 5.0]]), {}, 37.5),
+        (reference.logarithmic, np.array([[1.0]]), np.array([[3.0]]), {}, math.log(2) ** 2),
+        (reference.huber, np.array([[0.0, 0.0]]), np.array([[1.0, 3.0]]), {}, (0.5 + 2.5) / 2),
+        (reference.huber, np.array([[0.0]]), np.array([[1.0]]), {"delta": 0.5}, 0.375),
+        (reference.log_cosh, np.array([[0.0]]), np.array([[1.0]]), {}, math.log(math.cosh(1))),
+        (reference.cosine, np.array([[3.0, 4.0]]), np.array([[4.0, 3.0]]), {}, 0.96),
+        (reference.cosine_loss, np.array([[3.0, 4.0]]), np.array([[4.0, 3.0]]), {}, -0.96),
+        (reference.binary_crossentropy, _Y, _P, {}, -(math.log(0.5) + math.log(0.75)) / 2),
+        (reference.binary_crossentropy, _Y[:, :1], np.zeros((1, 1)), _LOGITS, math.log(2)),
+        (
+            reference.binary_crossentropy,
+            np.array([[1.0]]),
+            np.array([[0.5]]),
+            {"label_smoothing": 0.2},
+            math.log(2),
+        ),
+        (reference.binary_focal, _Y[:, :1], _P[:, :1], {}, 0.25 * math.log(2)),
+        (
+            reference.binary_focal,
+            _Y[:, :1],
+            _P[:, :1],
+            {"apply_class_balancing": True},
+            0.0625 * math.log(2),
+        ),
+        (reference.categorical_crossentropy, _Y, np.array([[0.25, 0.75]]), {}, math.log(4)),
+        (reference.categorical_crossentropy, _Y, np.zeros((1, 2)), _LOGITS, math.log(2)),
+        (reference.categorical_focal, _Y, np.array([[0.5, 0.5]]), {}, 0.0625 * math.log(2)),
+        (reference.sparse_crossentropy, np.array([1]), np.array([[0.75, 0.25]]), {}, math.log(4)),
+        (reference.divergence, np.array([[0.5, 0.5]]), np.array([[0.25, 0.75]]), {}, 0.143841),
+        (reference.poisson, np.array([[2.0]]), np.array([[1.0]]), {}, 1.0),
+        (reference.hinge, np.array([[1.0, -1.0]]), np.array([[0.5, 0.5]]), {}, 1.0),
+        (reference.squared_hinge, np.array([[1.0, -1.0]]), np.array([[0.5, 0.5]]), {}, 1.25),
+        (reference.categorical_hinge, _Y, np.array([[0.5, 0.25]]), {}, 0.75),
+        (reference.equal, np.array([[1.0, 0.0]]), np.array([[1.0, 1.0]]), {}, 0.5),
+        (reference.binary_hits, _Y, np.array([[0.75, 0.75]]), {}, 0.5),
+        (reference.binary_hits, _Y, np.array([[0.5, 0.75]]), {}, math.nan),  # on the threshold
+        (reference.categorical_hits, _Y, np.array([[0.75, 0.25]]), {}, 1.0),
+        (reference.sparse_hits, np.array([1]), np.array([[0.75, 0.25]]), {}, 0.0),
+        (reference.sparse_hits, np.array([1]), np.array([[0.5, 0.5]]), {}, math.nan),
+        (reference.top_hits, np.array([[0, 0, 1.0]]), np.array([[0.5, 0.2, 0.3]]), {"k": 2}, 1.0),
+        (reference.sparse_top_hits, np.array([1]), np.array([[0.5, 0.2, 0.3]]), {"k": 2}, 0.0),
+    ],
+)
+def test_a_position_has_the_documented_number(
+    function: Any, y: np.ndarray, p: np.ndarray, arguments: dict[str, Any], expected: float
+) -> None:
+    """One position of one or two units."""
+    np.testing.assert_allclose(function(y, p, arguments), [expected], rtol=1e-5)
+
+
+# Of four positions (one unit, threshold a half): hit, miss, false alarm, rightly not said.
+_TRUE = np.array([[1.0], [1.0], [0.0], [0.0]])
+_SAID = np.array([[0.9], [0.1], [0.8], [0.2]])
+_WEIGHT = np.array([1.0, 2.0, 3.0, 4.0])
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "expected"),
+    [
+        (reference.count_of("true positives"), {}, 1.0),
+        (reference.count_of("false negatives"), {}, 2.0),
+        (reference.count_of("false positives"), {}, 3.0),
+        (reference.count_of("true negatives"), {}, 4.0),
+        (reference.precision, {}, 1 / 4),
+        (reference.recall, {}, 1 / 3),
+        (reference.root_mean_squared, {}, math.sqrt((0.01 + 2 * 0.81 + 3 * 0.64 + 4 * 0.04) / 10)),
+        (reference.binary_overlap, {}, (1 / 6 + 4 / 9) / 2),
+    ],
+)
+def test_a_metric_of_all_positions_weighs_each(
+    function: Any, arguments: dict[str, Any], expected: float
+) -> None:
+    """Weights are counts."""
+    assert function(_TRUE, _SAID, _WEIGHT, arguments) == pytest.approx(expected)
+
+
+def test_the_overlap_of_classes_is_intersection_over_union() -> None:
+    """By classes that are named, and by the largest of one-hot ones."""
+    y, p = np.array([[0.0], [0.0], [1.0]]), np.array([[0.0], [1.0], [1.0]])
+    ones = np.ones(3)
+    assert reference.overlap(y, p, ones, {"num_classes": 2}) == 0.5
+    chosen = {"num_classes": 2, "target_class_ids": (0,)}
+    assert reference.overlap(y, np.zeros((3, 1)), ones, chosen) == pytest.approx(2 / 3)
+    hot = np.eye(2)[y[:, 0].astype(int)], np.eye(2)[p[:, 0].astype(int)]
+    assert reference.one_hot_overlap(*hot, ones, {"num_classes": 2}) == 0.5
+
+
+def test_a_prediction_on_the_threshold_is_not_judged() -> None:
+    """Rounding may put it on either side."""
+    at = np.full((4, 1), 0.5)
+    for function in (reference.precision, reference.recall, reference.binary_overlap):
+        assert np.isnan(function(_TRUE, at, _WEIGHT, {}))
+    assert np.isnan(reference.unknown(_TRUE, _SAID, _WEIGHT, {}))

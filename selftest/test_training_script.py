@@ -1,0 +1,70 @@
+"""Scripts of training fail just where the comparison does."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from catalogue.cases import RaggedBatch
+from catalogue.training_cases import TrainingCase
+from properties.comparisons import Agrees, Plan
+from properties.registry import PROPERTIES
+from selftest.test_script import check
+
+TRAINING = [name for name, one in PROPERTIES.items() if one.family == "training"]
+BATCH = RaggedBatch(("110", "100"), "tenth", 5)
+CASES = {
+    "on a batch": TrainingCase(
+        "MeanSquaredError", (BATCH,), sample_weight="steps", varied="inputs", other="ones"
+    ),
+    "in a loop": TrainingCase(
+        "MeanSquaredError",
+        (BATCH, RaggedBatch(("1",))),
+        {"reduction": "sum"},
+        way="custom loop",
+        varied="labels",
+        other="ones",
+        inserted=2,
+    ),
+    "of a dataset": TrainingCase(
+        "CategoricalCrossentropy",
+        (BATCH, RaggedBatch(("10",))),
+        {"label_smoothing": 0.2},
+        way="fit",
+        varied="inputs",
+        other="ones",
+        inserted=1,
+    ),
+    "tested": TrainingCase(
+        "metric MeanSquaredError",
+        (BATCH,),
+        mask="weights",
+        weighted=True,
+        way="test step",
+        varied="labels",
+        other="ones",
+        inserted=1,
+    ),
+    "evaluated": TrainingCase(
+        "metric SparseCategoricalAccuracy",
+        (BATCH, RaggedBatch(("10",))),
+        mask="masking",
+        way="evaluate",
+        varied="labels",
+        other="ones",
+        inserted=1,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+@pytest.mark.parametrize("name", TRAINING)
+def test_a_script_fails_just_where_its_comparison_does(name: str, case: TrainingCase) -> None:
+    """What holds runs to its end, and what departs does not."""
+    property = PROPERTIES[name]
+    if not (property.of(case.measure) and property.applies(case)):
+        return
+    plan = property.function(case)
+    agreeing = Plan(plan.steps, tuple(one for one in plan.comparisons if isinstance(one, Agrees)))
+    check(dataclasses.replace(property, function=lambda case: agreeing), case, "graph")
