@@ -69,7 +69,7 @@ def _by_class(property: str, comparison: str, facts: Facts) -> bool:
 
 def _divided_in_float16(property: str, comparison: str, facts: Facts) -> bool:
     """The small number that keeps from dividing by labels of 0 is 0 itself in float16."""
-    names = ("MeanAbsolutePercentageError", "CosineSimilarity")
+    names = ("MeanAbsolutePercentageError", "CosineSimilarity", "KLDivergence")
     measures = {f"measure={kind}{name}" for name in names for kind in ("", "metric ")}
     return "cast" in facts and bool(measures & facts)
 

@@ -1,0 +1,275 @@
+"""The metrics of the catalogue: what labels and predictions each takes, and what it computes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from catalogue import training_reference as reference
+from catalogue.training_cases import MeasureEntry
+
+__all__ = ["METRIC_ENTRIES"]
+
+_METRICS = "keras.io/api/metrics"
+_LOGITS = {"from_logits": (False, True)}
+
+
+def _metric(cls: str, page: str, labels: str, activation: str, **options: Any) -> MeasureEntry:
+    name = f"metric {cls}"
+    return MeasureEntry(name, "metrics", cls, f"{_METRICS}/{page}", labels, activation, **options)
+
+
+METRIC_ENTRIES: tuple[MeasureEntry, ...] = (
+    # -- metrics that are means of a number for each position --------------------------------
+    _metric(
+        "MeanSquaredError",
+        "regression_metrics",
+        "real",
+        "linear",
+        values=reference.squared,
+        function="mean_squared_error",
+    ),
+    _metric(
+        "MeanAbsoluteError",
+        "regression_metrics",
+        "real",
+        "linear",
+        values=reference.absolute,
+        function="mean_absolute_error",
+    ),
+    _metric(
+        "MeanAbsolutePercentageError",
+        "regression_metrics",
+        "positive",
+        "linear",
+        values=reference.percentage,
+        function="mean_absolute_percentage_error",
+        scale=1000.0,
+    ),
+    _metric(
+        "MeanSquaredLogarithmicError",
+        "regression_metrics",
+        "positive",
+        "sigmoid",
+        values=reference.logarithmic,
+        function="mean_squared_logarithmic_error",
+    ),
+    _metric("LogCoshError", "regression_metrics", "real", "linear", values=reference.log_cosh),
+    _metric(
+        "CosineSimilarity", "regression_metrics", "positive", "sigmoid", values=reference.cosine
+    ),
+    _metric(
+        "RootMeanSquaredError",
+        "regression_metrics",
+        "real",
+        "linear",
+        whole=reference.root_mean_squared,
+    ),
+    _metric(
+        "BinaryCrossentropy",
+        "probabilistic_metrics",
+        "binary",
+        "sigmoid",
+        values=reference.binary_crossentropy,
+        function="binary_crossentropy",
+        domains=_LOGITS,
+    ),
+    _metric(
+        "CategoricalCrossentropy",
+        "probabilistic_metrics",
+        "one-hot",
+        "softmax",
+        values=reference.categorical_crossentropy,
+        function="categorical_crossentropy",
+        domains=_LOGITS,
+    ),
+    _metric(
+        "SparseCategoricalCrossentropy",
+        "probabilistic_metrics",
+        "sparse",
+        "softmax",
+        values=reference.sparse_crossentropy,
+        function="sparse_categorical_crossentropy",
+        domains=_LOGITS,
+    ),
+    _metric(
+        "KLDivergence",
+        "probabilistic_metrics",
+        "distribution",
+        "softmax",
+        values=reference.divergence,
+        function="kl_divergence",
+    ),
+    _metric(
+        "Poisson",
+        "probabilistic_metrics",
+        "positive",
+        "sigmoid",
+        values=reference.poisson,
+        function="poisson",
+    ),
+    _metric("Hinge", "hinge_metrics", "sign", "linear", values=reference.hinge, function="hinge"),
+    _metric(
+        "SquaredHinge",
+        "hinge_metrics",
+        "sign",
+        "linear",
+        values=reference.squared_hinge,
+        function="squared_hinge",
+    ),
+    _metric(
+        "CategoricalHinge",
+        "hinge_metrics",
+        "one-hot",
+        "linear",
+        values=reference.categorical_hinge,
+    ),
+    _metric("Accuracy", "accuracy_metrics", "classes", "identity", values=reference.equal),
+    _metric(
+        "BinaryAccuracy",
+        "accuracy_metrics",
+        "binary",
+        "sigmoid",
+        values=reference.binary_hits,
+        function="binary_accuracy",
+        units=(1, 2),
+    ),
+    _metric(
+        "CategoricalAccuracy",
+        "accuracy_metrics",
+        "one-hot",
+        "softmax",
+        values=reference.categorical_hits,
+        function="categorical_accuracy",
+    ),
+    _metric(
+        "SparseCategoricalAccuracy",
+        "accuracy_metrics",
+        "sparse",
+        "softmax",
+        values=reference.sparse_hits,
+        function="sparse_categorical_accuracy",
+    ),
+    _metric(
+        "TopKCategoricalAccuracy",
+        "accuracy_metrics",
+        "one-hot",
+        "softmax",
+        values=reference.top_hits,
+        fixed={"k": 2},
+        units=(3,),
+    ),
+    _metric(
+        "SparseTopKCategoricalAccuracy",
+        "accuracy_metrics",
+        "sparse",
+        "softmax",
+        values=reference.sparse_top_hits,
+        fixed={"k": 2},
+        units=(3,),
+    ),
+    # -- metrics of all positions together ---------------------------------------------------
+    *(
+        _metric(
+            cls,
+            "classification_metrics",
+            "binary",
+            "sigmoid",
+            whole=reference.count_of(what),
+            ranks=(3,),
+            units=(1, 2),
+        )
+        for cls, what in (
+            ("TruePositives", "true positives"),
+            ("FalsePositives", "false positives"),
+            ("TrueNegatives", "true negatives"),
+            ("FalseNegatives", "false negatives"),
+        )
+    ),
+    _metric(
+        "Precision",
+        "classification_metrics",
+        "binary",
+        "sigmoid",
+        whole=reference.precision,
+        ranks=(3,),
+        units=(1, 2),
+    ),
+    _metric(
+        "Recall",
+        "classification_metrics",
+        "binary",
+        "sigmoid",
+        whole=reference.recall,
+        ranks=(3,),
+        units=(1, 2),
+    ),
+    # These approximate a curve by thresholds: what number comes out is theirs.
+    *(
+        _metric(
+            cls,
+            "classification_metrics",
+            "binary",
+            "sigmoid",
+            whole=reference.unknown,
+            fixed=fixed,
+            ranks=(3,),
+            units=(1,),
+        )
+        for cls, fixed in (
+            ("AUC", {"num_thresholds": 20}),
+            ("PrecisionAtRecall", {"recall": 0.5}),
+            ("RecallAtPrecision", {"precision": 0.5}),
+            ("SensitivityAtSpecificity", {"specificity": 0.5}),
+            ("SpecificityAtSensitivity", {"sensitivity": 0.5}),
+        )
+    ),
+    _metric(
+        "BinaryIoU",
+        "segmentation_metrics",
+        "classes",
+        "sigmoid",
+        whole=reference.binary_overlap,
+        ranks=(3,),
+        units=(1,),
+    ),
+    _metric(
+        "OneHotIoU",
+        "segmentation_metrics",
+        "one-hot",
+        "softmax",
+        whole=reference.one_hot_overlap,
+        fixed={"num_classes": 3, "target_class_ids": (0, 2)},
+        ranks=(3,),
+        units=(3,),
+    ),
+    _metric(
+        "OneHotMeanIoU",
+        "segmentation_metrics",
+        "one-hot",
+        "softmax",
+        whole=reference.one_hot_overlap,
+        fixed={"num_classes": 3},
+        ranks=(3,),
+        units=(3,),
+    ),
+    _metric(
+        "IoU",
+        "segmentation_metrics",
+        "classes",
+        "identity",
+        whole=reference.overlap,
+        fixed={"num_classes": 2, "target_class_ids": (0,)},
+        ranks=(3,),
+        units=(1,),
+    ),
+    _metric(
+        "MeanIoU",
+        "segmentation_metrics",
+        "classes",
+        "identity",
+        whole=reference.overlap,
+        fixed={"num_classes": 2},
+        ranks=(3,),
+        units=(1,),
+    ),
+)
