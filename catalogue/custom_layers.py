@@ -37,7 +37,8 @@ class Doubling(keras.layers.Layer):  # each step twice, and so its mask
         return tf.repeat(inputs, 2, axis=1)
 
     def compute_mask(self, inputs, mask=None):
-        return None if mask is None else tf.repeat(mask, 2, axis=1)"""
+        repeat = keras.ops.repeat if hasattr(keras, "ops") else tf.repeat
+        return None if mask is None else repeat(mask, 2, axis=1)"""
 
 _NOTING = """\
 class Noting(keras.layers.Layer):  # notes the mask that arrives
@@ -59,7 +60,10 @@ class NotingList(keras.layers.Layer):  # notes the masks of a list of tensors
 
     def compute_mask(self, inputs, mask=None):
         masks = [one for one in mask or [] if one is not None]
-        return tf.reduce_all(tf.stack(masks), axis=0) if masks else None"""
+        joined = masks[0] if masks else None
+        for one in masks[1:]:
+            joined = joined & one
+        return joined"""
 
 _NOTING_BESIDE = """\
 class NotingBeside(keras.layers.Layer):  # notes the mask of its inputs, whatever else it is given

@@ -189,7 +189,8 @@ class LayerEntry:
     use of a mask that it is given, `broadcasts` that a mask may be smaller than its tensor.
     `applies` leaves out what cannot be built. `since` is the first version of Keras that has the
     layer, `until` the first that has it no more. `traits` names facts that a case of this layer
-    alone may have.
+    alone may have. `restores` says whether the layer may be restored from its configuration and
+    from a file.
     """
 
     name: str
@@ -229,6 +230,7 @@ class LayerEntry:
     since: str = ""
     until: str = ""
     random: Callable[[LayerCase], bool] = lambda case: False
+    restores: bool = True
     zero_gradient: Callable[[LayerCase, int], bool] = lambda case, place: True
 
     @property

@@ -186,6 +186,7 @@ ENTRIES = (
         reference.doubled,
         of="TimesTwo",
         stops=True,
+        restores=False,  # a Python lambda is not, unless its user says that it is safe
     ),
     LayerEntry(
         "Lambda(with mask)",
@@ -194,6 +195,7 @@ ENTRIES = (
         reference.doubled,
         of="TimesTwo",
         fixed={"hands_on": True},
+        restores=False,
     ),
     LayerEntry(
         "Rescaling",

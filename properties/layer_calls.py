@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+from catalogue.custom_layers import CUSTOM_LAYERS
 from catalogue.expressions import Output, expression, literal
 from catalogue.layer_cases import LayerCase
 from catalogue.layers import LAYER_ENTRIES, entry_of
@@ -221,7 +222,8 @@ _WRONG = {
 def _uses_masks(layer: str) -> bool:
     """Whether some call of the layer makes use of a mask that it is given."""
     entry = LAYER_ENTRIES[layer]
-    cases = map(plain_case, layer_configurations(entry)) if entry.explicit else ()
+    own = entry.layer in CUSTOM_LAYERS  # which take masks as they come
+    cases = map(plain_case, layer_configurations(entry)) if entry.explicit and not own else ()
     return any(case.form == "explicit" and entry.uses_mask(case) for case in cases)
 
 
@@ -261,6 +263,7 @@ def wrong_mask_refused(case: LayerCase) -> Plan:
     source=f"{_SAVING}: a layer restored from its configuration, or with its model from a file, "
     "is the same layer",
     applies=certain,
+    of=lambda layer: LAYER_ENTRIES[layer].restores,
     share=4,
     dear=True,
 )
