@@ -79,6 +79,7 @@ class Runner:
         self.counters = Counters()
         self._layers: dict[Any, _Built] = {}
         self._products: dict[Any, Any] = {}
+        self._symbols: list[Any] = []
         self._models = Models(implementation, execution.mode, self.counters)
         self._tf = implementation.tensorflow
         self._device = "/" + execution.device
@@ -87,6 +88,7 @@ class Runner:
         """Drop all layers and traces, so that memory stays flat from layer to layer."""
         self._layers.clear()
         self._products.clear()
+        self._symbols.clear()
         self._models.clear()
         self.implementation.keras.backend.clear_session()
 
@@ -416,7 +418,9 @@ class Runner:
         build = scope[call.layer].build
         values = [value_of(leaf, results.outputs) for leaf in leaves_of(call)]
         inputs = symbolic_inputs(self.implementation, values, roles_of(call), build)
-        return (inputs, *self._apply(call, scope, inputs))
+        found = (inputs, *self._apply(call, scope, inputs))
+        self._symbols.append(found)  # Keras tells symbolic tensors apart by their address
+        return found
 
     def _multiply(self, step: Multiply, outputs: Mapping[str, Any]) -> np.ndarray:
         tf = self._tf
