@@ -25,7 +25,8 @@ from strategies.layers import layer_configurations
 NAN = np.nan
 LOG3 = float(np.log(3))
 ONE: dict[str, Any] = {"num_heads": 1, "key_dim": 1, "use_bias": False}
-HEADS = [name for name, entry in LAYER_ENTRIES.items() if entry.element == "attention_mask"]
+HEADS = [name for name, entry in LAYER_ENTRIES.items() if entry.layer.endswith("QueryAttention")]
+HEADS += [name for name, entry in LAYER_ENTRIES.items() if entry.layer == "MultiHeadAttention"]
 
 
 def case_of(
