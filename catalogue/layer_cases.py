@@ -184,13 +184,11 @@ class LayerEntry:
     `most` is the number of configurations that a cell meets at most, `statics` how often sizes
     are known: fewer for a layer whose every trace takes a second. `source` gives the NumPy
     expressions of a tensor's values and of its padding, where they are not free (an empty one for
-    padding that is). `zero_gradient` says of a tensor whether its masked steps are used for
-    nothing that is valid, so that they have no gradient. `uses_mask` says whether a call makes
-    use of a mask that it is given, `broadcasts` that a mask may be smaller than its tensor.
-    `applies` leaves out what cannot be built. `since` is the first version of Keras that has the
-    layer, `until` the first that has it no more. `traits` names facts that a case of this layer
-    alone may have. `restores` says whether the layer may be restored from its configuration and
-    from a file.
+    padding that is). `uses_mask` says whether a call makes use of a mask that it is given,
+    `broadcasts` that a mask may be smaller than its tensor. `applies` leaves out what cannot be
+    built. `since` is the first version of Keras that has the layer, `until` the first that has it
+    no more. `traits` names facts that a case of this layer alone may have. `restores` says
+    whether the layer may be restored from its configuration and from a file.
     """
 
     name: str
@@ -231,7 +229,6 @@ class LayerEntry:
     until: str = ""
     random: Callable[[LayerCase], bool] = lambda case: False
     restores: bool = True
-    zero_gradient: Callable[[LayerCase, int], bool] = lambda case, place: True
 
     @property
     def layer(self) -> str:

@@ -15,7 +15,14 @@ from packaging.version import Version
 from catalogue.custom_layers import CUSTOM_LAYERS
 from execution import environment
 
-__all__ = ["OLDEST_TENSORFLOW", "Implementation", "ImplementationMissing", "Installed", "installed"]
+__all__ = [
+    "OLDEST_TENSORFLOW",
+    "Implementation",
+    "ImplementationMissing",
+    "Installed",
+    "installed",
+    "variable_of",
+]
 
 OLDEST_TENSORFLOW = Version("2.12")
 _TENSORFLOW_NAMES = ("tensorflow", "tensorflow-cpu", "tf-nightly", "tensorflow-macos")
@@ -148,3 +155,8 @@ class _Overridden:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._real, name)
+
+
+def variable_of(weight: Any) -> Any:
+    """The variable of TensorFlow behind a weight, which Keras 3 wraps and Keras 2 does not."""
+    return weight.value if hasattr(weight, "value") and not callable(weight.value) else weight

@@ -39,7 +39,7 @@ from execution.anatomy import (
     structure_of,
     value_of,
 )
-from execution.implementation import Implementation
+from execution.implementation import Implementation, variable_of
 from execution.results import MODES, Counters, Execution, Failure, Results
 from execution.symbols import saved_and_loaded, symbolic_inputs
 from execution.training import Models
@@ -319,7 +319,9 @@ class Runner:
                     tensor = tf.where(mask, tensor, tf.zeros_like(tensor))  # noqa: PLW2901
                 counted.append(tf.reduce_sum(tf.sin(tensor)))
             total = tf.add_n(counted)
-        variables = [_variable(weight) for weight in scope[step.call.layer].layer.trainable_weights]
+        variables = [
+            variable_of(weight) for weight in scope[step.call.layer].layer.trainable_weights
+        ]
         zero = tf.UnconnectedGradients.ZERO
         gradients: list[Any] = tape.gradient(
             total, [*sources, *variables], unconnected_gradients=zero
@@ -449,10 +451,6 @@ class Runner:
 
 
 # -- where Keras 2 and 3 say the same thing in two ways --------------------------------------
-
-
-def _variable(weight: Any) -> Any:
-    return weight.value if hasattr(weight, "value") and not callable(weight.value) else weight
 
 
 def _values(layer: Any) -> list[np.ndarray]:

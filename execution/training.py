@@ -12,7 +12,7 @@ from catalogue import weights as drawn_weights
 from catalogue.specs import Spec
 from catalogue.training_cases import TRAINS
 from catalogue.training_steps import Given, Measure, Model, Train
-from execution.implementation import Implementation
+from execution.implementation import Implementation, variable_of
 from execution.results import Counters
 
 __all__ = ["Models"]
@@ -196,7 +196,7 @@ class Models:
             inputs, labels, *weights = _structured(given, list(tensors))
             with tf.GradientTape() as tape:
                 loss = compiled.loss(labels, model(inputs, training=True), *weights)
-            return loss, tape.gradient(loss, [_variable(w) for w in model.trainable_weights])
+            return loss, tape.gradient(loss, [variable_of(w) for w in model.trainable_weights])
 
         def stepped(*tensors: Any) -> Any:
             data = _structured(given, list(tensors))
@@ -225,7 +225,3 @@ def _structured(given: Given, arrays: list[Any]) -> tuple[Any, ...]:
     if given.mask is not None:
         inputs = (inputs, next(rest))
     return (inputs, *rest)
-
-
-def _variable(weight: Any) -> Any:
-    return weight.value if hasattr(weight, "value") and not callable(weight.value) else weight

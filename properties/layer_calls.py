@@ -109,7 +109,7 @@ def layer_gradient(case: LayerCase) -> Plan:
         suffix = f" {place}" if len(case.tensors) > 1 else ""
         one, other = (Output(name, place) for name in ("dz", "dy"))
         comparisons.append(Agrees(f"gradient of input{suffix}", one, other))
-        if tensor.masked and setting.entry.zero_gradient(case, place):
+        if tensor.masked:
             mask = setting.mask(place)
             at = expression("d[~mask]", d=other, mask=mask)
             zeros = expression("np.zeros_like(a)", a=at)
