@@ -22,7 +22,7 @@ from properties.test_conformance import PROPERTIES
 from reports.ledger import Ledger
 from selftest.defects import DEFECTS, Defect, equivalent
 
-__all__ = ["LEDGER", "Ground", "Sight", "first_sight", "new_deviations"]
+__all__ = ["LEDGER", "Ground", "Sight", "first_sight", "new_deviations", "outcome_of"]
 
 _STANDARD = Profile("standard", examples=1)
 _EXECUTION = Execution("cpu:0", "graph")
@@ -104,6 +104,17 @@ def first_sight(defect: Defect, seed: int, ground: Ground) -> Sight | None:
                 time.perf_counter() - started,
             )
     return None
+
+
+def outcome_of(
+    implementation: Implementation, layer: str, property: str, ledger: Ledger, seed: int
+) -> str:
+    """How one cell ends, drawn as `standard` draws."""
+    runner = Runner(implementation, _EXECUTION)
+    cell = Cell(property, layer, _EXECUTION)
+    running = CellRunner(cell, runner, ledger, _STANDARD, seed, explain=False)
+    outcome: str = running.run()["outcome"]
+    return outcome
 
 
 def new_deviations(

@@ -11,15 +11,12 @@ import pytest
 from catalogue.layer_cases import Given, LayerCase, Tensor
 from catalogue.layers import LAYER_ENTRIES
 from catalogue.specs import Argument
-from execution.implementation import Implementation, installed
-from execution.running import Execution, Runner
-from properties.cells import Cell, Profile, load_checked
+from execution.implementation import Implementation
 from properties.families import FAMILIES
 from properties.layer_family import layer_traits
 from properties.layer_setting import LayerSetting
-from properties.running import CellRunner
 from reports.ledger import Ledger
-from selftest.planting import LEDGER
+from selftest.planting import outcome_of
 from strategies.layers import layer_configurations
 
 NAN = np.nan
@@ -393,19 +390,6 @@ DEFECTS: list[tuple[str, str, str, Overridden]] = [
 ]
 
 
-@pytest.fixture(scope="module")
-def found() -> Implementation:
-    """The Keras that is installed, imported once."""
-    return Implementation(installed())
-
-
-@pytest.fixture(scope="module")
-def ledger(found: Implementation) -> Ledger:
-    """What is known of it."""
-    here = found.installed
-    return load_checked(LEDGER).affected(here.name, here.keras)
-
-
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize(
     ("name", "layer", "property", "defect"), DEFECTS, ids=[f"{one[1]} {one[0]}" for one in DEFECTS]
@@ -423,8 +407,4 @@ def test_a_planted_defect_is_seen(
     if not FAMILIES["layers"].has(layer, found.installed.keras):
         pytest.skip(f"this Keras has no {layer}")
     planted = Implementation(found.installed, {layer: defect(found.keras, found.tensorflow)})
-    cell = Cell(property, layer, Execution("cpu:0", "graph"))
-    runner = Runner(planted, cell.execution)
-    profile = Profile("standard", examples=1)
-    entry = CellRunner(cell, runner, ledger, profile, seed, explain=False).run()
-    assert entry["outcome"] == "new"
+    assert outcome_of(planted, layer, property, ledger, seed) == "new"

@@ -12,10 +12,10 @@ from catalogue.chain_source import chain_source
 from catalogue.chains import WAYS, ChainCase, Node, folded
 from catalogue.layer_cases import Tensor
 from catalogue.specs import Spec
-from execution.implementation import Implementation, installed
+from execution.implementation import Implementation
 from execution.results import Execution
 from execution.running import Runner
-from properties.cells import Cell, Profile, load_checked
+from properties.cells import Cell, Profile
 from properties.chain_family import CHAINS, chain_facts, chain_strata, simpler_chain
 from properties.chain_setting import ChainSetting
 from properties.comparisons import mismatches
@@ -24,7 +24,6 @@ from properties.running import CellRunner
 from reports.ledger import Ledger
 from selftest.defective import Defect
 from selftest.helpers import find_any, minimal
-from selftest.planting import LEDGER
 from strategies.chains import layer_chains
 
 TENSOR = Tensor(("110", "100"))
@@ -38,19 +37,6 @@ def chain(*nodes: Node, tensors: tuple[Tensor, ...] = (TENSOR,), **more: Any) ->
 
 
 RESIDUAL = chain(Node(DENSE), Node(LSTM, (1,)), Node(Spec("Add"), (1, 2)))
-
-
-@pytest.fixture(scope="module")
-def found() -> Implementation:
-    """The Keras that is installed, imported once."""
-    return Implementation(installed())
-
-
-@pytest.fixture(scope="module")
-def ledger(found: Implementation) -> Ledger:
-    """What is known of it."""
-    here = found.installed
-    return load_checked(LEDGER).affected(here.name, here.keras)
 
 
 # -- contracts, folded -----------------------------------------------------------------------

@@ -8,26 +8,9 @@ from typing import Any
 
 import pytest
 
-from execution.implementation import Implementation, installed
-from execution.results import Execution
-from execution.running import Runner
-from properties.cells import Cell, Profile, load_checked
-from properties.running import CellRunner
+from execution.implementation import Implementation
 from reports.ledger import Ledger
-from selftest.planting import LEDGER
-
-
-@pytest.fixture(scope="module")
-def found() -> Implementation:
-    """The Keras that is installed, imported once."""
-    return Implementation(installed())
-
-
-@pytest.fixture(scope="module")
-def ledger(found: Implementation) -> Ledger:
-    """What is known of it."""
-    here = found.installed
-    return load_checked(LEDGER).affected(here.name, here.keras)
+from selftest.planting import outcome_of
 
 
 def _takes_masks_off(keras: Any, tf: Any) -> type:
@@ -138,7 +121,7 @@ def test_a_planted_defect_is_seen(
     """New, by the property that names it."""
     layer, defect = DEFECTS[property]
     planted = Implementation(found.installed, {layer: defect(found.keras, found.tensorflow)})
-    assert outcome(planted, layer, property, ledger, seed) == "new"
+    assert outcome_of(planted, layer, property, ledger, seed) == "new"
 
 
 @pytest.mark.parametrize("property", DEFECTS)
@@ -147,15 +130,4 @@ def test_the_layer_itself_has_nothing_new(
 ) -> None:
     """What is seen is the defect."""
     healthy = Implementation(found.installed)
-    assert outcome(healthy, DEFECTS[property][0], property, ledger, 0) in ("holds", "deviates")
-
-
-def outcome(
-    implementation: Implementation, layer: str, property: str, ledger: Ledger, seed: int
-) -> str:
-    """How a cell ends."""
-    cell = Cell(property, layer, Execution("cpu:0", "graph"))
-    runner = Runner(implementation, cell.execution)
-    profile = Profile("standard", examples=1)
-    found: str = CellRunner(cell, runner, ledger, profile, seed, explain=False).run()["outcome"]
-    return found
+    assert outcome_of(healthy, DEFECTS[property][0], property, ledger, 0) in ("holds", "deviates")

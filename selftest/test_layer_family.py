@@ -12,15 +12,12 @@ import pytest
 from catalogue.layer_cases import LayerCase, Tensor
 from catalogue.layers import LAYER_ENTRIES
 from catalogue.specs import Spec
-from execution.implementation import Implementation, installed
-from execution.running import Execution, Runner
-from properties.cells import Cell, Profile, load_checked
+from execution.implementation import Implementation
 from properties.families import FAMILIES
 from properties.layer_family import layer_traits, simpler_layer
-from properties.running import CellRunner
 from reports.ledger import Ledger
 from selftest.helpers import find_any, minimal
-from selftest.planting import LEDGER
+from selftest.planting import outcome_of
 from strategies.configurations import covered_pairs
 from strategies.layers import (
     kinds_in_turn,
@@ -31,19 +28,6 @@ from strategies.layers import (
 from strategies.ragged import KINDS
 
 Overridden = Callable[[Any, Any], type]
-
-
-@pytest.fixture(scope="module")
-def found() -> Implementation:
-    """The Keras that is installed, imported once."""
-    return Implementation(installed())
-
-
-@pytest.fixture(scope="module")
-def ledger(found: Implementation) -> Ledger:
-    """What is known of it."""
-    here = found.installed
-    return load_checked(LEDGER).affected(here.name, here.keras)
 
 
 # -- what is drawn ---------------------------------------------------------------------------
@@ -179,7 +163,7 @@ def test_a_planted_defect_is_seen(
 ) -> None:
     """A mask that is lost or shifted, padding that leaks: new, by the property that names it."""
     planted = Implementation(found.installed, {layer: defect(found.keras, found.tensorflow)})
-    assert _outcome(planted, layer, property, ledger, seed) == "new"
+    assert outcome_of(planted, layer, property, ledger, seed) == "new"
 
 
 def test_an_equivalent_layer_is_not_seen(found: Implementation, ledger: Ledger) -> None:
@@ -190,17 +174,9 @@ def test_an_equivalent_layer_is_not_seen(found: Implementation, ledger: Ledger) 
 
     planted = Implementation(found.installed, {"Dense": Dense})
     for property in ("passage", "layer_isolation", "layer_truth", "finite_output"):
-        assert _outcome(planted, "Dense", property, ledger, 0) == "holds"
+        assert outcome_of(planted, "Dense", property, ledger, 0) == "holds"
 
 
 def test_every_layer_of_the_family_has_an_entry() -> None:
     """The family's layers are those of the catalogue that all supported versions have."""
     assert set(FAMILIES["layers"].layers) <= set(LAYER_ENTRIES)
-
-
-def _outcome(planted: Implementation, layer: str, property: str, ledger: Ledger, seed: int) -> str:
-    cell = Cell(property, layer, Execution("cpu:0", "graph"))
-    runner = Runner(planted, cell.execution)
-    profile = Profile("standard", examples=1)
-    outcome: str = CellRunner(cell, runner, ledger, profile, seed, explain=False).run()["outcome"]
-    return outcome

@@ -14,7 +14,7 @@ import pytest
 from packaging.version import Version
 
 from catalogue.layers import LAYER_ENTRIES
-from execution.implementation import Implementation, installed
+from execution.implementation import Implementation
 from execution.running import Execution, Runner
 from properties.cells import Cell, Profile
 from properties.running import CellRunner
@@ -22,12 +22,6 @@ from properties.test_conformance import PROPERTIES
 from reports.ledger import Ledger
 
 Twist = Callable[..., Any]
-
-
-@pytest.fixture(scope="module")
-def found() -> Implementation:
-    """The Keras that is installed, imported once."""
-    return Implementation(installed())
 
 
 # -- layers that keep their contracts --------------------------------------------------------

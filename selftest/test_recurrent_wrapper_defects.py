@@ -8,12 +8,9 @@ from typing import Any
 import pytest
 
 from catalogue.layers import LAYER_ENTRIES
-from execution.implementation import Implementation, installed
-from execution.running import Execution, Runner
-from properties.cells import Cell, Profile, load_checked
-from properties.running import CellRunner
-from reports.ledger import Deviation, Kind, Ledger, Pattern, Region
-from selftest.planting import LEDGER
+from execution.implementation import Implementation
+from reports.ledger import Ledger
+from selftest.planting import outcome_of
 
 Change = Callable[[Any, Any], Any]
 Overridden = Callable[[Any, Any], type]
@@ -21,42 +18,6 @@ Overridden = Callable[[Any, Any], type]
 _WRAPPERS = tuple(name for name in LAYER_ENTRIES if name.startswith("Bidirectional("))
 _CONVOLUTIONS = ("ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D")
 _PROPERTIES = ("passage", "told", "layer_isolation", "layer_truth", "finite_output")
-
-
-@pytest.fixture(scope="module")
-def found() -> Implementation:
-    """The Keras that is installed, imported once."""
-    return Implementation(installed())
-
-
-@pytest.fixture(scope="module")
-def ledger(found: Implementation) -> Ledger:
-    """What is known of it, and what of these layers deviates without any defect."""
-    here = found.installed
-    known = load_checked(LEDGER).affected(here.name, here.keras)
-    return Ledger((*known, *_of_itself(f"{here.name} {here.keras}")))
-
-
-def _of_itself(version: str) -> list[Deviation]:
-    """What is wrong with these layers as they are: a defect is seen beyond that."""
-
-    def deviation(
-        kind: Kind, layers: tuple[str, ...], properties: tuple[str, ...], region: Region
-    ) -> Deviation:
-        patterns = tuple(Pattern(name, "*") for name in properties)
-        return Deviation(kind, kind, "", kind, patterns, layers, (version,), (), region)
-
-    both = (*_WRAPPERS, *_CONVOLUTIONS)
-    turned = ("go_backwards=True", "return_sequences=True")
-    inside = tuple(f"layer.{name}" for name in turned)
-    alone = Region(all=("layer.go_backwards=True", "backward_layer=None"))
-    states = Region(all=("travelling_mask", "initial_state=True"))
-    return [
-        deviation("blocked", _WRAPPERS, _PROPERTIES, alone),
-        deviation("wrong value", both, ("layer_truth", "layer_isolation"), states),
-        deviation("wrong mask", both, ("passage",), Region(any=(turned, inside))),
-        deviation("wrong dtype", both, ("passage",), Region(none=("mask_dtype=bool",))),
-    ]
 
 
 # -- defects ---------------------------------------------------------------------------------
@@ -259,8 +220,4 @@ def outcome(
     """What comes of a cell where the layer has a defect."""
     name = LAYER_ENTRIES[layer].layer
     planted = Implementation(found.installed, {name: defect(found.keras, found.tensorflow)})
-    cell = Cell(property, layer, Execution("cpu:0", "graph"))
-    runner = Runner(planted, cell.execution)
-    profile = Profile("standard", examples=1)
-    said: str = CellRunner(cell, runner, ledger, profile, seed, explain=False).run()["outcome"]
-    return said
+    return outcome_of(planted, layer, property, ledger, seed)

@@ -11,15 +11,14 @@ from catalogue.layer_cases import LayerCase, Tensor
 from catalogue.layers import LAYER_ENTRIES
 from catalogue.specs import Argument, Spec
 from catalogue.windows import windows
-from execution.implementation import Implementation, installed
+from execution.implementation import Implementation
 from execution.running import Execution, Runner
-from properties.cells import Cell, Profile, load_checked
+from properties.cells import Cell, Profile
 from properties.layer_family import simpler_layer
 from properties.registry import PROPERTIES
 from properties.running import CellRunner
 from reports.ledger import Ledger
 from selftest.defects_of_shapes import DEFECTS
-from selftest.planting import LEDGER
 from selftest.test_contracts import passed
 from selftest.test_layer_reference import NAN, answer, same
 from strategies.layers import layer_configurations, plain_case
@@ -271,18 +270,6 @@ def test_the_hazard_speaks_of_layers_that_mix_steps() -> None:
 
 
 # -- planted defects -------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def found() -> Implementation:
-    """The Keras that is installed, imported once."""
-    return Implementation(installed())
-
-
-@pytest.fixture(scope="module")
-def ledger(found: Implementation) -> Ledger:
-    """What is known of it."""
-    return load_checked(LEDGER).affected(found.installed.name, found.installed.keras)
 
 
 def outcome(
