@@ -33,15 +33,29 @@ class Expression:
     a script gives to the value.
     """
 
-    __slots__ = ("_value", "hint", "operands", "source")
+    __slots__ = ("_source", "_value", "hint", "operands")
 
     def __init__(
         self, source: str, operands: Mapping[str, "Expression | Output"], hint: str | None
     ) -> None:
-        self.source = source
+        self._source: str | None = source
         self.operands = dict(operands)
         self.hint = hint
         self._value: Any = None
+
+    @classmethod
+    def literal(cls, value: Any, hint: str | None = None) -> "Expression":
+        """An array or a number; it is written out where its source is asked for, and not before."""
+        found = cls("", {}, hint)
+        found._source, found._value = None, value
+        return found
+
+    @property
+    def source(self) -> str:
+        """The text that a script prints."""
+        if self._source is None:
+            self._source = _written(self._value)
+        return self._source
 
     def value(self, outputs: Mapping[str, Any] | None = None) -> Any:
         """The value; `outputs` maps a step's name to the sequence that it handed back."""
@@ -86,7 +100,7 @@ def expression(source: str, hint: str | None = None, **operands: Expression | Ou
 
 def literal(value: Any, hint: str | None = None) -> Expression:
     """An array or a number written out."""
-    return Expression(_written(value), {}, hint)
+    return Expression.literal(value, hint)
 
 
 def _written(value: Any) -> str:

@@ -14,7 +14,7 @@ from catalogue.cases import CONTENTS, Content, MaskDtype
 from catalogue.layer_cases import LayerCase, LayerEntry, Tensor, TensorMask
 from catalogue.specs import Spec
 from strategies.configurations import spread
-from strategies.ragged import KINDS, mask_rows, masks, ragged_batches
+from strategies.ragged import KINDS, MOST_ROWS, mask_rows, masks, ragged_batches
 
 __all__ = [
     "LayerConfiguration",
@@ -165,7 +165,7 @@ def layer_cases(
                 steps = draw(st.integers(1, 6), label="steps")
             rows = draw(masks(batch=first.batch, max_len=steps))
         if configuration.fold:
-            rows = tuple(draw(_nested(row, configuration.fold)) for row in rows)
+            rows = draw(_nested_rows(rows, configuration.fold))
         tensors.append(
             Tensor(
                 rows,
@@ -210,10 +210,26 @@ def _over_again(row: str, configuration: LayerConfiguration) -> str:
     return once * -(-configuration.least // len(once))
 
 
-def _nested(row: str, fold: int) -> st.SearchStrategy[str]:
-    """A row of nested steps: a valid outer step has a valid inner one, a masked one has none."""
+def _nested_rows(rows: tuple[str, ...], fold: int) -> st.SearchStrategy[tuple[str, ...]]:
+    """Rows of nested steps: a valid outer step has a valid inner one, a masked one has none.
+
+    A tall batch repeats its few rows, nested ones too.
+    """
+    few = tuple(dict.fromkeys(rows)) if len(rows) > MOST_ROWS else rows
+    valid = "".join(few).count("1")
     inner = mask_rows(max_len=fold, min_len=1)
-    return st.tuples(*(inner if step == "1" else st.just("0" * fold) for step in row)).map("".join)
+
+    def whole(steps: list[str]) -> tuple[str, ...]:
+        drawn = iter(steps)
+        nested = [
+            "".join(next(drawn) if step == "1" else "0" * fold for step in row) for row in few
+        ]
+        if few is rows:
+            return tuple(nested)
+        by_row = dict(zip(few, nested, strict=True))
+        return tuple(by_row[row] for row in rows)
+
+    return st.lists(inner, min_size=valid, max_size=valid).map(whole)
 
 
 def layer_examples(

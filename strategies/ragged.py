@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+
 from hypothesis import strategies as st
 
 from catalogue.cases import CONTENTS, FINITE_CONTENTS, Content, RaggedBatch
 
 __all__ = [
     "KINDS",
+    "MOST_ROWS",
     "contents",
     "kinds_for",
     "mask_rows",
@@ -32,7 +35,7 @@ KINDS = (
     "fully masked batch",
 )
 
-_MAX_BATCH, _MAX_LEN = 6, 9
+MOST_ROWS, _MAX_LEN = 6, 9  # of batches that are not tall, of sequences that are not long
 # Around powers of two; the plainest example takes the first.
 _EDGES = (65, 130, 100, 127, 128, 129, 17, 33)
 _ANY_CONTENT = st.sampled_from(CONTENTS)
@@ -61,6 +64,7 @@ def ragged_lengths(*, batch: int, max_len: int, min_len: int = 0) -> st.SearchSt
     return st.lists(st.integers(min_len, max_len), min_size=batch, max_size=batch)
 
 
+@functools.cache  # a strategy that is there already has been validated
 def mask_rows(*, max_len: int, padding: str = "any", min_len: int = 0) -> st.SearchStrategy[str]:
     """One row of a mask, such as `"110"`, of `max_len` steps with at least `min_len` valid ones.
 
@@ -94,10 +98,10 @@ def masks(
     """
     _positive("batch", batch)
     rows = mask_rows(max_len=max_len, padding=padding, min_len=min_len)
-    if batch <= _MAX_BATCH:
+    if batch <= MOST_ROWS:
         return st.lists(rows, min_size=batch, max_size=batch).map(tuple)
     some = mask_rows(max_len=max_len, padding=padding, min_len=max(1, min_len))
-    few = st.tuples(some, st.lists(rows, min_size=1, max_size=_MAX_BATCH - 1))
+    few = st.tuples(some, st.lists(rows, min_size=1, max_size=MOST_ROWS - 1))
     return few.map(lambda drawn: _repeated((drawn[0], *drawn[1]), batch))
 
 
@@ -170,7 +174,7 @@ def _sizes(
         size = features if features > 1 else draw(st.integers(2, 4))
         return size, size
     if batch is None:
-        rows = st.just(1) if kind == "single row" else st.integers(1, _MAX_BATCH)
+        rows = st.just(1) if kind == "single row" else st.integers(1, MOST_ROWS)
         batch = draw(st.sampled_from(_EDGES) if kind == "tall" else rows, label="batch")
     if max_len is None:
         steps = st.just(1) if kind == "single step" else st.integers(1, _MAX_LEN)
