@@ -120,13 +120,18 @@ class Pattern(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Pin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A case, in its JSON form, that is replayed in every run and must still deviate."""
+    """A case, in its JSON form, that is replayed in every run and must still deviate.
+
+    `not_on` names deviating versions on which this case was measured not to show the cause:
+    something else comes before it there. It is not replayed on these.
+    """
 
     property: str
     layer: str
     comparison: str
     case: dict[str, Any]
     mode: Literal["eager", "graph", "xla"] = "graph"
+    not_on: tuple[str, ...] = ()
 
 
 class Deviation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -218,7 +223,13 @@ class Ledger(msgspec.Struct, frozen=True):
 
     def affected(self, name: str, version: str) -> Ledger:
         """What the ledger says of one version of an implementation."""
-        return Ledger(tuple(one for one in self.deviations if one.affects(name, version)))
+        here = Key(name, Version(version))
+
+        def replayed(one: Deviation) -> Deviation:
+            pins = tuple(pin for pin in one.pins if here not in map(key_of, pin.not_on))
+            return one if pins == one.pins else msgspec.structs.replace(one, pins=pins)
+
+        return Ledger(tuple(replayed(one) for one in self.deviations if one.affects(name, version)))
 
     def excuses(
         self, property: str, layer: str, comparison: str, kind: str, facts: Collection[str]

@@ -116,6 +116,9 @@ def _problems(
     yield from _scope_problems(deviation, properties)
     yield from _region_problems(deviation.region)
     yield from _instead_problems(deviation, alternatives)
+    for text in deviation.deviating:
+        if deviation.pins and all(text in pin.not_on for pin in deviation.pins):
+            yield f"no pinned case shows that {text!r} deviates"
     for number, pin in enumerate(deviation.pins, 1):
         for problem in _pin_problems(deviation, pin, properties):
             yield f"pin {number}: {problem}"
@@ -200,6 +203,9 @@ def _pin_problems(
         yield f"layer {pin.layer!r} is outside the entry's own layers"
     if pin.layer not in properties.get(pin.property, ()):
         yield f"property {pin.property!r} does not apply to layer {pin.layer!r}"
+    for text in pin.not_on:
+        if text not in deviation.deviating:
+            yield f"not_on {text!r} is not among the versions that deviate"
     # A mode that the region leaves out could never be excused.
     modes = [fact for fact in deviation.region.all if fact.startswith("mode=")]
     mode = f"mode={pin.mode}"

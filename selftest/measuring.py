@@ -1,7 +1,8 @@
 """What the ledger's pinned cases do on the installed version: `python -m selftest.measuring`.
 
-An entry is measured to deviate on a version where all its pinned cases do, and not to where none
-does; `--enter` writes the version into the ledger accordingly, and leaves alone what is mixed.
+An entry is measured to deviate on a version where some of its pinned cases do, and not to where
+none does; `--enter` writes the version into the ledger accordingly, and into those pinned cases
+that do not deviate there though others do: look at these by hand, something else may come first.
 """
 
 from __future__ import annotations
@@ -25,12 +26,18 @@ from selftest.planting import LEDGER
 __all__ = ["entered", "measured"]
 
 
-def measured(implementation: Implementation) -> dict[str, list[bool]]:
-    """For each entry of the ledger, whatever its versions, which of its pinned cases deviate."""
+_Pins = list[bool | None]
+
+
+def measured(implementation: Implementation) -> dict[str, _Pins]:
+    """For each entry of the ledger, whatever its versions, which of its pinned cases deviate.
+
+    None where the version does not have the layer.
+    """
     runners = {
         mode: Runner(implementation, Execution("cpu:0", mode)) for mode in ("eager", "graph")
     }
-    found: dict[str, list[bool]] = {}
+    found: dict[str, _Pins] = {}
     for entry in load_checked(LEDGER):
         if entry.kind in ("crash", "hang"):
             continue  # these are replayed in processes of their own
@@ -40,9 +47,12 @@ def measured(implementation: Implementation) -> dict[str, list[bool]]:
     return found
 
 
-def _deviates(entry: Deviation, pin: Pin, runner: Runner) -> bool:
+def _deviates(entry: Deviation, pin: Pin, runner: Runner) -> bool | None:
     property = PROPERTIES[pin.property]
-    case = msgspec.convert(pin.case, FAMILIES[property.family].case_type)
+    family = FAMILIES[property.family]
+    if not family.has(pin.layer, runner.implementation.installed.keras):
+        return None
+    case = msgspec.convert(pin.case, family.case_type)
     plan = property.function(case)
     return any(
         pin.comparison in ("*", one.comparison.name)
@@ -52,21 +62,41 @@ def _deviates(entry: Deviation, pin: Pin, runner: Runner) -> bool:
     )
 
 
-def entered(text: str, version: str, found: dict[str, list[bool]]) -> str:
+def entered(text: str, version: str, found: dict[str, _Pins]) -> str:
     """The text of a ledger with a version among those measured to deviate, or not to."""
     blocks = re.split(r"(?=^\[\[deviation\]\]$)", text, flags=re.MULTILINE)
     return "".join(_entered(block, version, found) for block in blocks)
 
 
-def _entered(block: str, version: str, found: dict[str, list[bool]]) -> str:
+def _entered(block: str, version: str, found: dict[str, _Pins]) -> str:
     name = re.search(r'^id = "(.*)"$', block, re.MULTILINE)
     pins = found.get(name[1] if name else "", [])
-    if not pins or f'"{version}"' in block or any(pins) != all(pins):
+    shown = [pin for pin in pins if pin is not None]
+    if not shown or re.search(rf'^(deviating|healthy) = .*"{re.escape(version)}"', block, re.M):
         return block
-    field = "deviating" if all(pins) else "healthy"
+    field = "deviating" if any(shown) else "healthy"
     if re.search(rf"^{field} = \[", block, re.MULTILINE):
-        return re.sub(rf"^({field} = \[.*)\]$", rf'\1, "{version}"]', block, flags=re.MULTILINE)
-    return re.sub(r"^(deviating = .*)$", rf'\1\nhealthy = ["{version}"]', block, flags=re.MULTILINE)
+        block = re.sub(rf"^({field} = \[.*)\]$", rf'\1, "{version}"]', block, flags=re.MULTILINE)
+    else:
+        block = re.sub(
+            r"^(deviating = .*)$", rf'\1\nhealthy = ["{version}"]', block, flags=re.MULTILINE
+        )
+    if not any(shown):
+        return block
+    each = iter(pins)
+    return re.sub(
+        r"^  \{ property = .* layer = .* \},$",
+        lambda line: line[0] if next(each) is not False else _but_not_on(line[0], version),
+        block,
+        flags=re.MULTILINE,
+    )
+
+
+def _but_not_on(pin: str, version: str) -> str:
+    """The line of a pinned case, with a version on which it does not deviate."""
+    if "not_on = [" in pin:
+        return f'{pin.removesuffix("] },")}, "{version}"] }},'
+    return f'{pin.removesuffix(" },")}, not_on = ["{version}"] }},'
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -78,8 +108,12 @@ def main(arguments: list[str] | None = None) -> int:
     here: Installed = installed(options.implementation)
     found = measured(Implementation(here))
     for name, pins in found.items():
-        verdict = "deviates" if all(pins) else "mixed" if any(pins) else "healthy"
-        print(f"{here}: {name}: {verdict}, {sum(pins)} of {len(pins)} pinned cases deviate")
+        shown = [pin for pin in pins if pin is not None]
+        if not shown:
+            print(f"{here}: {name}: no such layer")
+            continue
+        verdict = "deviates" if all(shown) else "deviates in part" if any(shown) else "healthy"
+        print(f"{here}: {name}: {verdict}, {sum(shown)} of {len(shown)} pinned cases deviate")
     if options.enter:
         path = Path(LEDGER)
         path.write_text(entered(path.read_text(), f"{here.name} {here.keras}", found))

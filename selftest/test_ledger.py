@@ -114,6 +114,12 @@ COMPARISONS = 'comparisons = [{property = "padding_is_ignored", comparison = "ou
         ('"keras 3.0.0"', '"keras three"', "deviating 'keras three' is no name and version"),
         ('"keras 3.0.0"', '"3.0.0"', "deviating '3.0.0' is no name and version"),
         ('"keras 2.15.0"', '"kears 2.15.0"', "healthy 'kears 2.15.0' names an unknown impl"),
+        ("case = {", 'not_on = ["keras 2.15.0"], case = {', "pin 1: not_on 'keras 2.15.0' is not"),
+        (
+            "case = {",
+            'not_on = ["keras 3.0.0"], case = {',
+            "no pinned case shows that 'keras 3.0.0",
+        ),
         ('"keras 2.15.0"', '"keras 3.0"', "'keras 3.0' is both deviating and healthy"),
     ],
 )
@@ -222,6 +228,16 @@ def test_pins_are_found_by_property_layer_and_mode(tmp_path: Path) -> None:
     assert (one.id, pin.case) == ("known", {"a": 1})
     assert ledger.pins("padding_is_ignored", "LSTM", "eager") == []
     assert ledger.pins("padding_is_ignored", "GRU", "graph") == []
+
+
+def test_a_pin_is_not_replayed_where_it_was_measured_not_to_deviate(tmp_path: Path) -> None:
+    """What comes before the cause on one version leaves the other versions as they were."""
+    pin = "{property = 'padding_is_ignored', layer = 'LSTM', comparison = 'outputs', case = {b = 1}"
+    text = ENTRY.replace("}}]\n", "}},\n" + pin + ", not_on = ['keras 3.0.0']}]\n")
+    ledger = load(tmp_path, text)
+    for version, pins in (("3.0.0", 1), ("3.1.0", 2), ("3.15.1", 2)):
+        (one,) = ledger.affected("keras", version)
+        assert len(one.pins) == pins
 
 
 @pytest.mark.parametrize(

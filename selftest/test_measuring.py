@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tomllib
+
 import pytest
 
 from selftest.measuring import entered
@@ -11,7 +13,10 @@ LEDGER = """\
 [[deviation]]
 id = "one"
 deviating = ["keras 3.15.1"]
-pins = []
+pins = [
+  { property = "length", layer = "GRU", comparison = "*", case = { a = 1 } },
+  { property = "length", layer = "LSTM", comparison = "*", case = { a = { b = 1 } } },
+]
 
 [[deviation]]
 id = "two"
@@ -40,13 +45,25 @@ healthy = ["keras 2.15.0"]
         ),
     ],
 )
-def test_enters_a_version(found: dict[str, list[bool]], old: str, new: str) -> None:
+def test_enters_a_version(found: dict[str, list[bool | None]], old: str, new: str) -> None:
     """All pinned cases deviate, or none does: the version is entered, and nothing else changes."""
     text = entered(LEDGER, "keras 3.15.0", found)
     assert text == LEDGER.replace(old, new)
     assert entered(text, "keras 3.15.0", found) == text
 
 
-def test_leaves_alone_what_is_mixed() -> None:
-    """Where some pinned cases deviate and others do not, a person decides."""
-    assert entered(LEDGER, "keras 3.15.0", {"one": [True, False], "two": []}) == LEDGER
+def test_says_which_pinned_cases_do_not_deviate() -> None:
+    """Where others do, something comes before the cause: these are not replayed there."""
+    text = entered(LEDGER, "keras 3.15.0", {"one": [True, False], "two": []})
+    text = entered(text, "keras 3.14.1", {"one": [None, True]})
+    text = entered(text, "keras 3.14.0", {"one": [True, False]})
+    one = tomllib.loads(text)["deviation"][0]
+    versions = ["keras 3.15.1", "keras 3.15.0", "keras 3.14.1", "keras 3.14.0"]
+    assert one["deviating"] == versions
+    assert [pin.get("not_on") for pin in one["pins"]] == [None, ["keras 3.15.0", "keras 3.14.0"]]
+    assert one["pins"][1]["case"] == {"a": {"b": 1}}
+
+
+def test_says_nothing_of_layers_that_are_not_there() -> None:
+    """A version that has none of an entry's layers is entered nowhere."""
+    assert entered(LEDGER, "keras 3.15.0", {"one": [None, None]}) == LEDGER
