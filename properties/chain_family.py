@@ -20,14 +20,17 @@ from strategies.ragged import KINDS
 __all__ = ["CHAINS", "chain_facts", "chain_strata", "chain_traits", "simpler_chain"]
 
 CHAINS = tuple(FAMILIES_OF_CHAINS)
-_STRATA = 30  # chains of a cell, before it is thinned out
+_STRATA = 24  # chains of a cell, before it is thinned out
+# A graph of TimeDistributed over unknown steps costs ten times as much as another.
+_DEAR = {"chain: TimeDistributed before a recurrent layer": 2}
 
 
 def chain_strata(property: Property, layer: str, keras_major: int, mode: str, seed: int) -> Strata:
     """What a cell meets: chains, each with a batch of another kind."""
     rng = random.Random(f"{property.name} {layer} {seed}")
     # A model of Keras 2 costs several times as much.
-    count = _STRATA // property.share // (2 if keras_major == 2 else 1)
+    cost = property.share * _DEAR.get(layer, 1) * (2 if keras_major == 2 else 1)
+    count = max(2, _STRATA // cost)
     kinds = [kind for kind in KINDS if kind not in ("tall", "long")] if property.dear else KINDS
     pool: list[str] = []
     strata = []

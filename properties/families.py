@@ -47,6 +47,8 @@ from strategies.recurrent import recurrent_examples
 __all__ = ["FAMILIES", "Family"]
 
 _FEWEST = 8  # configurations that thinning leaves
+# Stacked cells: what holds of one cell in full is looked at there.
+_DEAR = {"RNN(stacked cells)": 2}
 _BATCHES = 3  # ragged batches for each configuration that is drawn
 
 
@@ -102,7 +104,7 @@ def _recurrent_strata(
     found = configurations(entry, keras_major=keras_major, seed=seed, keep=keep)
     found = [configuration for configuration in found if property.applies(configuration)]
     domains = domains_of([one.chosen for one in found])
-    found = _thinned(found, property.share, seed + salted)
+    found = _thinned(found, property.share * _DEAR.get(layer, 1), seed + salted)
     rng = random.Random(f"{property.name} {layer} {seed}")
     strata = []
     used: collections.Counter[str] = collections.Counter()

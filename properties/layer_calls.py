@@ -39,21 +39,23 @@ def _outputs_agree(setting: LayerSetting, left: str, right: str, **bound: Any) -
     source=f"{_LAYER}: a call transforms inputs into outputs; contracts: it leaves its inputs, "
     "their masks and the layer as they were",
     applies=certain,
-    share=2,
+    share=4,
+    apart=True,
 )
 def no_trace(case: LayerCase) -> Plan:
     """A second call on the same tensors gives what the first one gave, mask included."""
     setting = LayerSetting(case)
-    setting.call("y")
-    setting.call("z", twice=True)
+    # What a call leaves behind it leaves in Python: a graph would cost twenty times as much.
+    setting.call("y", mode="eager")
+    setting.call("z", twice=True, mode="eager")
     return Plan(tuple(setting.steps), tuple(_outputs_agree(setting, "z", "y")))
 
 
 @declare(
     family="layers",
     source=f"{_LAYER}, call: on symbolic tensors it gives what it gives on others",
-    share=2,
     dear=True,
+    share=4,
 )
 def layer_symbolic(case: LayerCase) -> Plan:
     """A symbolic call agrees with a traced one on shapes, dtypes and on which mask comes out."""
@@ -91,7 +93,8 @@ def _differentiable(case: Any) -> bool:
     applies=_differentiable,
     of=lambda layer: LAYER_ENTRIES[layer].isolates and not LAYER_ENTRIES[layer].made,
     choices=("other", "finite"),
-    share=2,
+    share=4,
+    apart=True,
 )
 def layer_gradient(case: LayerCase) -> Plan:
     """Gradients of valid outputs are zero at masked steps of inputs, and do not see padding."""
@@ -134,7 +137,7 @@ def _sources(case: LayerCase) -> tuple[int, ...]:
     source="rows of a batch are samples of their own; an empty batch is one of no rows",
     applies=lambda case: not case.static,
     of=lambda layer: not LAYER_ENTRIES[layer].sequences.known,
-    share=2,
+    share=4,
 )
 def zero_rows(case: LayerCase) -> Plan:
     """A batch of no rows gives outputs and a mask of no rows, of the same shape otherwise."""
@@ -156,7 +159,7 @@ def zero_rows(case: LayerCase) -> Plan:
     source="rows of a batch are samples of their own",
     applies=lambda case: certain(case) and case.training is not True and not case.static,
     of=lambda layer: not LAYER_ENTRIES[layer].sequences.known,
-    share=2,
+    share=4,
 )
 def row_alone(case: LayerCase) -> Plan:
     """A row by itself gives what it gives among others."""
@@ -191,6 +194,8 @@ def row_alone(case: LayerCase) -> Plan:
     source="the layer's page, call argument `mask`: it is the mask that the layer uses",
     applies=lambda case: certain(case) and case.form == "explicit" and reaches(case),
     of=lambda layer: LAYER_ENTRIES[layer].explicit,
+    share=2,
+    apart=True,
 )
 def layer_mask_precedence(case: LayerCase) -> Plan:
     """An explicit mask beats the one that travels with the tensor."""
@@ -236,6 +241,8 @@ def _uses_masks(layer: str) -> bool:
         case.form == "explicit" and reaches(case) and entry_of(case).uses_mask(case)
     ),
     of=_uses_masks,
+    share=2,
+    apart=True,
 )
 def wrong_mask_refused(case: LayerCase) -> Plan:
     """A mask that has other sizes than its tensor is refused."""
@@ -264,8 +271,9 @@ def wrong_mask_refused(case: LayerCase) -> Plan:
     "is the same layer",
     applies=certain,
     of=lambda layer: LAYER_ENTRIES[layer].restores,
-    share=4,
     dear=True,
+    share=8,
+    apart=True,
 )
 def round_trip(case: LayerCase) -> Plan:
     """Restored from its configuration or from a file, a layer gives the same, masks included."""

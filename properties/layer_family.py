@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import zlib
 from collections.abc import Callable, Iterator
 
 import msgspec
@@ -25,7 +26,8 @@ _BATCHES = 3  # ragged batches for each configuration that is drawn
 def layer_strata(property: Property, layer: str, keras_major: int, mode: str, seed: int) -> Strata:
     """What a cell meets: each configuration with several kinds of batches."""
     found = layer_configurations(LAYER_ENTRIES[layer], seed=seed)
-    found = [one for one in found if property.applies(plain_case(one))][:: property.share]
+    found = [one for one in found if property.applies(plain_case(one))]
+    found = found[_first(property, len(found)) :: property.share]
     rng = random.Random(f"{property.name} {layer} {seed}")
     turns = kinds_in_turn(len(found), 1 if property.dear else _BATCHES, rng)
     strata = []
@@ -38,6 +40,13 @@ def layer_strata(property: Property, layer: str, keras_major: int, mode: str, se
         )
         strata.append(Stratum(f"{place}: {configuration.spec!r}", examples, configuration.chosen))
     return Strata(tuple(strata), domains_of([one.chosen for one in found]))
+
+
+def _first(property: Property, count: int) -> int:
+    """With which of so many configurations a property begins."""
+    if not property.apart:
+        return 0
+    return zlib.crc32(property.name.encode()) % max(1, min(property.share, count))
 
 
 def layer_traits(case: LayerCase) -> frozenset[str]:

@@ -19,9 +19,10 @@ class Property:
     documented (an article's section or a page of Keras). `applies` says of a case whether
     the property says anything about it; `choices` names what the property draws besides
     the call: `other`, `order`, `inserted`, `chunks`. `share` thins out configurations
-    where a check costs much: every `share`-th is met, in pairs instead of in full. A `dear`
-    property looks at one batch of each example instead of several. `of` says of which of the
-    family's layers the property speaks at all.
+    where a check costs much: every `share`-th is met, in pairs instead of in full. One that
+    looks at them `apart` begins elsewhere than the others, for it could share no trace with
+    these: together they meet more. A `dear` property looks at one batch of each example instead
+    of several. `of` says of which of the family's layers the property speaks at all.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Property:
     share: int = 1
     dear: bool = False
     of: Callable[[str], bool] = lambda layer: True
+    apart: bool = False
 
 
 PROPERTIES: dict[str, Property] = {}
@@ -50,6 +52,7 @@ def declare(
     share: int = 1,
     dear: bool = False,
     of: Callable[[str], bool] = lambda layer: True,
+    apart: bool = False,
 ) -> Callable[[Callable[[Any], Plan]], Callable[[Any], Plan]]:
     """Enter a function from a case to a plan as the property of its name.
 
@@ -72,6 +75,7 @@ def declare(
             share,
             dear,
             of,
+            apart,
         )
         return function
 
