@@ -185,7 +185,8 @@ class LayerEntry:
     are known: fewer for a layer whose every trace takes a second. `source` gives the NumPy
     expressions of a tensor's values and of its padding, where they are not free (an empty one for
     padding that is). `uses_mask` says whether a call makes use of a mask that it is given,
-    `broadcasts` that a mask may be smaller than its tensor. `applies` leaves out what cannot be
+    `broadcasts` that a mask may be smaller than its tensor; `ones` counts axes of size 1 that a
+    mask is given behind its own. `applies` leaves out what cannot be
     built. `since` is the first version of Keras that has the layer, `until` the first that has it
     no more. `traits` names facts that a case of this layer alone may have. `restores` says
     whether the layer may be restored from its configuration and from a file.
@@ -214,6 +215,7 @@ class LayerEntry:
     mask_dtypes: tuple[MaskDtype, ...] = ("bool",)
     uses_mask: Callable[[LayerCase], bool] = lambda case: True
     broadcasts: bool = False
+    ones: int = 0
     element: str = ""
     trainings: tuple[bool | None, ...] = (None,)
     # A layer is traced anew for each batch of known size, so that few are.

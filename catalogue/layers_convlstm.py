@@ -52,6 +52,7 @@ def _convolution_lstm(rank: int, rests: _Rests, kernels: tuple[Argument, ...]) -
         call_domains={initial_states.ARGUMENT: (False, False, True)},
         operands={initial_states.ARGUMENT: reference.convolution_lstm_states},
         sequences=Sequences(rests=rests),
+        most=16 if rank == 1 else 10,  # the more axes, the dearer a trace
         explicit=True,
         mask_dtypes=("bool", "int32", "float32"),  # "binary tensor"
         trainings=(None, False, True),

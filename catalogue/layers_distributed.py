@@ -223,7 +223,7 @@ def _around_recurrent(recurrent: str, **fields: Any) -> LayerEntry:
         Spec(recurrent, {"units": 3, "return_sequences": True}),
         Spec(recurrent, {"units": 2}),
         statics=(False, False, False, False, True),  # their traces are dear
-        most=8,
+        most=8 if recurrent == "SimpleRNN" else 5,
         **fields,
     )
 
@@ -244,7 +244,7 @@ ENTRIES = (
     # "This argument is passed to the wrapped layer (only if the layer supports this argument)": a
     # mask of outer steps says nothing of the steps of a slice.
     _around_recurrent("LSTM", name="TimeDistributed(LSTM) outer mask", sequences=_BLOCKS),
-    _around(Spec("GlobalAveragePooling1D")),
+    _around(Spec("GlobalAveragePooling1D"), most=10),
     _around(
         *(Spec("TimeDistributed", {"layer": layer}) for layer in _ANY),
         sequences=_EITHER,
@@ -253,8 +253,8 @@ ENTRIES = (
     ),
     # Layers that mix the steps of a slice and know no mask: of nested sequences Masking's page has
     # them refuse the mask, so that only outer steps are masked.
-    _around(Spec("Flatten"), sequences=_BLOCKS),
-    _around(Spec("Conv1D", {"filters": 3, "kernel_size": 2}), sequences=_BLOCKS),
+    _around(Spec("Flatten"), sequences=_BLOCKS, most=10),
+    _around(Spec("Conv1D", {"filters": 3, "kernel_size": 2}), sequences=_BLOCKS, most=10),
     _around(
         *(Spec("Masking", {"mask_value": value}) for value in (0.0, -1.0)),
         sequences=Sequences(rests=((2,), (1,), (3,)), folds=(2, 3), most_steps=5),

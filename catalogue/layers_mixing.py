@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from catalogue import layer_reference
 from catalogue.contracts import dropped, kept
-from catalogue.layer_cases import LayerEntry, Sequences
+from catalogue.layer_cases import LayerCase, LayerEntry, Sequences
 from catalogue.specs import Argument, Spec
 
 __all__ = ["ENTRIES"]
@@ -22,6 +24,17 @@ _SCALED: dict[str, tuple[Argument, ...]] = {
 def _scale_and_center(spec: Spec, shapes: _Shapes) -> _Shapes:
     """Gamma and beta, as far as the layer has them."""
     return [(shapes[0][-1],) for name in ("scale", "center") if spec.get(name, True)]
+
+
+def _kept_with_one(case: LayerCase) -> np.ndarray | None:
+    """The mask as it was given: of shape (batch, step, 1)."""
+    mask = kept(case)
+    return None if mask is None else mask[..., None]
+
+
+def _at_steps(mask: np.ndarray | None) -> np.ndarray | None:
+    """A mask of shape (batch, step) as an array that broadcasts to an output of rank 4."""
+    return None if mask is None else mask[..., None, None]
 
 
 ENTRIES = (
@@ -73,6 +86,23 @@ ENTRIES = (
         broadcasts=True,  # "Binary tensor of shape broadcastable to `inputs`"
         trainings=(None, False, True),
         weights=_scale_and_center,
+    ),
+    # The same, of a mask with an axis of size 1: one for all positions of a step.
+    LayerEntry(
+        "BatchNormalization(broadcast mask)",
+        "layers/normalization_layers/batch_normalization",
+        _kept_with_one,
+        layer_reference.batch_normalized,
+        of="BatchNormalization",
+        sequences=Sequences(rests=((3, 2), (2, 1))),
+        explicit=True,
+        uses_mask=lambda case: case.training is True,
+        broadcasts=True,
+        ones=1,
+        positions=lambda case: [_at_steps(kept(case))],
+        trainings=(True, True, False),
+        weights=_scale_and_center,
+        most=8,
     ),
     # A fully masked row has no mean, and the page does not say what it gives instead.
     LayerEntry(

@@ -55,7 +55,7 @@ def no_trace(case: LayerCase) -> Plan:
     family="layers",
     source=f"{_LAYER}, call: on symbolic tensors it gives what it gives on others",
     dear=True,
-    share=4,
+    share=3,
 )
 def layer_symbolic(case: LayerCase) -> Plan:
     """A symbolic call agrees with a traced one on shapes, dtypes and on which mask comes out."""
@@ -137,7 +137,7 @@ def _sources(case: LayerCase) -> tuple[int, ...]:
     source="rows of a batch are samples of their own; an empty batch is one of no rows",
     applies=lambda case: not case.static,
     of=lambda layer: not LAYER_ENTRIES[layer].sequences.known,
-    share=4,
+    share=3,
 )
 def zero_rows(case: LayerCase) -> Plan:
     """A batch of no rows gives outputs and a mask of no rows, of the same shape otherwise."""
@@ -159,7 +159,7 @@ def zero_rows(case: LayerCase) -> Plan:
     source="rows of a batch are samples of their own",
     applies=lambda case: certain(case) and case.training is not True and not case.static,
     of=lambda layer: not LAYER_ENTRIES[layer].sequences.known,
-    share=4,
+    share=3,
 )
 def row_alone(case: LayerCase) -> Plan:
     """A row by itself gives what it gives among others."""
@@ -194,8 +194,6 @@ def row_alone(case: LayerCase) -> Plan:
     source="the layer's page, call argument `mask`: it is the mask that the layer uses",
     applies=lambda case: certain(case) and case.form == "explicit" and reaches(case),
     of=lambda layer: LAYER_ENTRIES[layer].explicit,
-    share=2,
-    apart=True,
 )
 def layer_mask_precedence(case: LayerCase) -> Plan:
     """An explicit mask beats the one that travels with the tensor."""
@@ -241,8 +239,6 @@ def _uses_masks(layer: str) -> bool:
         case.form == "explicit" and reaches(case) and entry_of(case).uses_mask(case)
     ),
     of=_uses_masks,
-    share=2,
-    apart=True,
 )
 def wrong_mask_refused(case: LayerCase) -> Plan:
     """A mask that has other sizes than its tensor is refused."""
@@ -272,7 +268,7 @@ def wrong_mask_refused(case: LayerCase) -> Plan:
     applies=certain,
     of=lambda layer: LAYER_ENTRIES[layer].restores,
     dear=True,
-    share=8,
+    share=5,
     apart=True,
 )
 def round_trip(case: LayerCase) -> Plan:

@@ -132,7 +132,7 @@ class LayerSetting:
             given = some(self.holding(place, content))
             if tensor.masked and (form == "travelling" or travelling is not None):
                 carried = self.mask(place) if travelling is None else travelling(place)
-                tensors.append(Through(self._maker(), (given, some(carried))))
+                tensors.append(Through(self._maker(), (given, some(self._with_ones(carried)))))
             else:
                 tensors.append(given)
         kwargs: dict[str, Operand] = {
@@ -185,8 +185,13 @@ class LayerSetting:
 
     def given_mask(self, place: int) -> Expression:
         """The mask of a tensor as it is given explicitly."""
-        mask, dtype = self.mask(place), self.case.mask_dtype
+        mask, dtype = self._with_ones(self.mask(place)), self.case.mask_dtype
         return mask if dtype == "bool" else expression(f"mask.astype({dtype!r})", mask=mask)
+
+    def _with_ones(self, mask: Expression) -> Expression:
+        """A mask with the axes of size 1 that the entry asks for."""
+        axes = "".join([", None"] * self.entry.ones)
+        return expression(f"mask[...{axes}]", "spread", mask=mask) if axes else mask
 
     def _maker(self) -> str:
         if "travelling" not in self._built:

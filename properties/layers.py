@@ -35,7 +35,6 @@ def certain(case: Any) -> bool:
     family="layers",
     source=f"{_GUIDE}, Mask propagation; the layer's page; where it says nothing, the rules that "
     "a step is valid if all it was computed from was, and that a mask that comes in goes out",
-    share=2,
 )
 def passage(case: LayerCase) -> Plan:
     """The mask on the output is the one that the layer's contract gives, of dtype bool."""
@@ -53,7 +52,7 @@ def passage(case: LayerCase) -> Plan:
     family="layers",
     source="keras.io/api/layers/core_layers/masking ('If any downstream layer does not support "
     "masking yet receives such an input mask, an exception will be raised'); a warning tells too",
-    share=4,
+    share=2,
 )
 def told(case: LayerCase) -> Plan:
     """Where a mask stops its user is told, and nowhere else."""
@@ -69,7 +68,6 @@ def told(case: LayerCase) -> Plan:
     applies=lambda case: reaches(case) and certain(case),
     of=lambda layer: LAYER_ENTRIES[layer].isolates,
     choices=("other",),
-    share=2,
 )
 def layer_isolation(case: LayerCase) -> Plan:
     """What masked steps hold changes nothing at valid steps of the output, bitwise."""
@@ -90,7 +88,6 @@ def layer_isolation(case: LayerCase) -> Plan:
     source="the layer's page: what it computes, and what it does with masks",
     applies=certain,
     of=lambda layer: LAYER_ENTRIES[layer].reference is not None,
-    share=2,
 )
 def layer_truth(case: LayerCase) -> Plan:
     """Outputs at valid steps equal the NumPy reference."""
@@ -124,7 +121,6 @@ def layer_truth(case: LayerCase) -> Plan:
     source="a layer that isolates padding has nothing to be NaN from: rule of contracts",
     applies=lambda case: all(tensor.content in FINITE_CONTENTS[:4] for tensor in case.tensors),
     choices=("finite",),
-    share=2,
 )
 def finite_output(case: LayerCase) -> Plan:
     """Finite inputs give finite outputs at valid steps, fully masked rows included."""

@@ -22,10 +22,19 @@ from properties.test_conformance import PROPERTIES
 from reports.ledger import Ledger
 from selftest.defects import DEFECTS, Defect, equivalent
 
-__all__ = ["LEDGER", "Ground", "Sight", "first_sight", "new_deviations", "outcome_of"]
+__all__ = [
+    "EXECUTION",
+    "LEDGER",
+    "STANDARD",
+    "Ground",
+    "Sight",
+    "first_sight",
+    "new_deviations",
+    "outcome_of",
+]
 
-_STANDARD = Profile("standard", examples=1)
-_EXECUTION = Execution("cpu:0", "graph")
+STANDARD = Profile("standard", examples=1)
+EXECUTION = Execution("cpu:0", "graph")
 LEDGER = Path(__file__).parents[1] / "reports" / "ledger.toml"
 
 
@@ -35,7 +44,7 @@ class Ground:
 
     implementation: Implementation
     ledger: Ledger
-    profile: Profile = _STANDARD
+    profile: Profile = STANDARD
 
     @classmethod
     def of(cls, name: str = "keras") -> Ground:
@@ -55,10 +64,10 @@ class Ground:
         self, layer: str, properties: Iterable[str], seed: int
     ) -> Iterator[tuple[str, dict[str, Any]]]:
         """The entry of each cell of a layer, with the name of its property."""
-        runner = Runner(self.implementation, _EXECUTION)
+        runner = Runner(self.implementation, EXECUTION)
         try:
             for property in properties:
-                cell = Cell(property, layer, _EXECUTION)
+                cell = Cell(property, layer, EXECUTION)
                 running = CellRunner(cell, runner, self.ledger, self.profile, seed, explain=False)
                 try:
                     entry = running.run()
@@ -110,9 +119,9 @@ def outcome_of(
     implementation: Implementation, layer: str, property: str, ledger: Ledger, seed: int
 ) -> str:
     """How one cell ends, drawn as `standard` draws."""
-    runner = Runner(implementation, _EXECUTION)
-    cell = Cell(property, layer, _EXECUTION)
-    running = CellRunner(cell, runner, ledger, _STANDARD, seed, explain=False)
+    runner = Runner(implementation, EXECUTION)
+    cell = Cell(property, layer, EXECUTION)
+    running = CellRunner(cell, runner, ledger, STANDARD, seed, explain=False)
     outcome: str = running.run()["outcome"]
     return outcome
 

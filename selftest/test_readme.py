@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from conftest import pytest_addoption
 from selftest.readme import README, written
 
 
@@ -14,10 +13,12 @@ def test_the_table_of_properties_is_the_generated_one() -> None:
     assert written(text) == text
 
 
-def test_every_option_is_in_the_table_of_options() -> None:
+def test_every_option_is_in_the_table_of_options(pytestconfig: pytest.Config) -> None:
     """Each option that conftest.py adds has a row in README, and no row speaks of another."""
+    options = pytestconfig.pluginmanager.get_plugin(str(README.parent / "conftest.py"))
+    assert options is not None
     parser = pytest.Parser(_ispytest=True)
-    pytest_addoption(parser)
+    options.pytest_addoption(parser)
     added = {
         name for group in parser._groups for option in group.options for name in option.names()
     }

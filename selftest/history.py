@@ -1,0 +1,228 @@
+"""Bugs that Keras has mended, seen before and not after: `python -m selftest.history`.
+
+Each is looked for with a ledger that knows nothing of its region, and says nothing of what lies
+outside: drawn by `standard` with one seed, on the version that has the bug and on the one that
+has it no more, each in its tox environment.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import subprocess
+import sys
+from collections.abc import Collection, Iterator
+from typing import Any
+
+from execution.implementation import Implementation, installed
+from execution.running import Runner
+from properties.cells import Cell
+from properties.running import CellRunner
+from reports.ledger import Deviation, Pattern, Region
+from selftest.planting import EXECUTION, STANDARD
+
+__all__ = ["BUGS", "Bug", "seen"]
+
+_FINITE = ("infinite_padding", "nan_padding", "largest_padding")
+
+
+@dataclasses.dataclass(frozen=True)
+class Bug:
+    """A bug that was mended: where to look, and in which part of what is drawn.
+
+    `fails` and `passes` are environments of tox.ini. The region leaves out what departs for other
+    causes on both sides.
+    """
+
+    thread: str
+    what: str
+    layer: str
+    property: str
+    fails: str
+    passes: str
+    region: Region
+
+    @property
+    def link(self) -> str:
+        """Where it was reported or mended."""
+        return f"https://github.com/keras-team/keras/issues/{self.thread.partition('#')[2]}"
+
+
+class _Elsewhere:
+    """A ledger that knows everything outside a region, and nothing inside."""
+
+    def __init__(self, region: Region) -> None:
+        self.region = region
+        self.known = Deviation(
+            id="elsewhere",
+            reason="Not what is looked for.",
+            link="unreported",
+            kind="wrong value",
+            comparisons=(Pattern("*", "*"),),
+            layers=("*",),
+            deviating=(),
+            pins=(),
+        )
+
+    def excuses(
+        self, property: str, layer: str, comparison: str, kind: str, facts: Collection[str]
+    ) -> Iterator[Deviation]:
+        """The one entry, where the case lies outside the region."""
+        if not self.region.covers(facts):
+            yield self.known
+
+    def concerning(self, property: str, layer: str) -> list[Deviation]:
+        """Nothing: no case is drawn around a region."""
+        return []
+
+    deadly = concerning
+
+    def pins(self, property: str, layer: str, mode: str) -> list[tuple[Any, Any]]:
+        """None."""
+        return []
+
+
+def seen(bug: Bug, implementation: Implementation, seed: int = 0) -> dict[str, Any] | None:
+    """The finding that shows the bug on an implementation; None where nothing does."""
+    runner = Runner(implementation, EXECUTION)
+    cell = Cell(bug.property, bug.layer, EXECUTION)
+    ledger: Any = _Elsewhere(bug.region)
+    entry = CellRunner(cell, runner, ledger, STANDARD, seed).run()
+    if entry["outcome"] == "new":
+        finding: dict[str, Any] = entry["findings"][0]
+        return finding
+    if entry["outcome"] in ("holds", "deviates"):
+        return None
+    raise RuntimeError(f"{bug.thread}: {cell} is {entry['outcome']}: {entry['reason']}")
+
+
+# -- the command -----------------------------------------------------------------------------
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Look for each bug on both sides; 0 where each is seen on one and not on the other."""
+    parser = argparse.ArgumentParser(prog="python -m selftest.history", description=__doc__)
+    parser.add_argument("threads", nargs="*", metavar="THREAD", help="such as keras#18921 (all)")
+    parser.add_argument("--here", action="store_true", help="on what is installed, without tox")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of what is drawn (0)")
+    options = parser.parse_args(arguments)
+    known = [bug.thread for bug in BUGS]
+    for thread in options.threads:
+        if thread not in known:
+            parser.error(f"{thread}: choose from {', '.join(known)}")
+    chosen = [bug for bug in BUGS if not options.threads or bug.thread in options.threads]
+    if options.here:
+        return _here(chosen, options.seed)
+    failures = 0
+    for bug in chosen:
+        print(f"\n{bug.thread}: {bug.what} ({bug.link})", flush=True)
+        for environment, expected in ((bug.fails, True), (bug.passes, False)):
+            failures += _there(bug, environment, options.seed) != expected
+    print(f"\n{len(chosen)} bugs, {failures} of {2 * len(chosen)} sides not as they should be")
+    return 1 if failures else 0
+
+
+def _here(chosen: list[Bug], seed: int) -> int:
+    implementation = Implementation(installed("keras"))
+    for bug in chosen:
+        finding = seen(bug, implementation, seed)
+        said = "not seen"
+        if finding is not None:
+            said = f"seen, {finding['comparison']}: {finding['message']}\n  {finding['case_text']}"
+        print(f"{implementation.installed}: {bug.property} of {bug.layer}: {said}", flush=True)
+    return 0
+
+
+def _there(bug: Bug, environment: str, seed: int) -> bool | None:
+    """Whether the bug is seen in an environment; None where that could not be told."""
+    command = [sys.executable, "-m", "tox", "exec", "-q", "-e", environment, "--", "python", "-m"]
+    command += ["selftest.history", "--here", f"--seed={seed}", bug.thread]
+    ran = subprocess.run(command, capture_output=True, check=False, text=True)
+    print(f"{environment}: {ran.stdout.strip() or ran.stderr.strip()[-500:]}", flush=True)
+    if ran.returncode or ": " not in ran.stdout:
+        return None
+    return ": seen, " in ran.stdout
+
+
+def _region(*all: str, none: tuple[str, ...] = ()) -> Region:
+    return Region(all=all, none=(*_FINITE, *none))
+
+
+BUGS = (
+    Bug(
+        "keras#18921",
+        "BatchNormalization takes no notice of its mask",
+        "BatchNormalization",
+        "layer_truth",
+        "py311-tf216-keras300",
+        "py311-tf216-keras30",
+        _region("training=True", "rank=3"),
+    ),
+    Bug(
+        "keras#19093",
+        "causal Attention takes no notice of the mask of its value",
+        "Attention",
+        "layer_truth",
+        "py311-tf216-keras300",
+        "py311-tf216-keras30",
+        _region("use_causal_mask=True"),
+    ),
+    Bug(
+        "keras#18416",
+        "merging layers lose masks",
+        "Add",
+        "passage",
+        "py311-tf216-keras33",
+        "py311-tf216-keras34",
+        _region("travelling_mask", none=("masks_differ", "unmasked_tensor", "cast")),
+    ),
+    Bug(
+        "keras#19848",
+        "BatchNormalization counts a mask of size 1 along an axis once",
+        "BatchNormalization(broadcast mask)",
+        "layer_truth",
+        "py311-tf218-keras38",
+        "py311-tf218-keras39",
+        _region("training=True", none=("cast",)),
+    ),
+    Bug(
+        "keras#21149",
+        "Softmax of a fully masked row gives what its padding gives",
+        "Softmax",
+        "layer_truth",
+        "py311-tf218-keras39",
+        "py311-tf219-keras310",
+        _region("fully_masked_row"),
+    ),
+    Bug(
+        "keras#21595",
+        "Attention spreads the mask of its value over queries",
+        "Attention",
+        "layer_truth",
+        "py311-tf219-keras311",
+        "py311-tf220-keras3120",
+        _region("use_causal_mask=False", "travelling_mask"),
+    ),
+    Bug(
+        "keras#21946",
+        "a cast between dtypes loses the mask",
+        "Dense",
+        "passage",
+        "py311-tf220-keras313",
+        "py311-tf221-keras3140",
+        _region("travelling_mask", "cast"),
+    ),
+    Bug(
+        "keras#22392",
+        "Masking multiplies by its mask, and NaN stays NaN",
+        "Masking",
+        "finite_output",
+        "py311-tf221-keras314",
+        "py311-tf221-keras3150",
+        Region(),
+    ),
+)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
