@@ -32,6 +32,7 @@ __all__ = [
     "layer_normalized",
     "leaky_relu",
     "masked_mean",
+    "masked_softmax",
     "maximum_over_steps",
     "merged",
     "prelu",
@@ -131,6 +132,21 @@ def softmax_of(given: Given) -> np.ndarray:
     if x.ndim > 2 or mask is None:
         return _unsaid(softmax(x), mask)
     return softmax(np.where(mask, x, x.dtype.type(-np.inf)))
+
+
+def masked_softmax(given: Given) -> np.ndarray:
+    """The softmax over the elements that are kept, and nothing for those that are not.
+
+    Source: the page of Softmax: "1 to keep and 0 to mask". An element that is masked has no
+    share, in a row in which all are masked too.
+    """
+    (x,) = cleared(given)
+    (mask,) = given.masks
+    if mask is None:
+        return softmax(x)
+    with np.errstate(invalid="ignore"):
+        shares = softmax(np.where(mask, x, x.dtype.type(-np.inf)))
+    return np.where(mask, shares, x.dtype.type(0))
 
 
 # -- regularization and core -----------------------------------------------------------------

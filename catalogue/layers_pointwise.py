@@ -89,6 +89,19 @@ ENTRIES = (
         reference.softmax_of,
         sequences=Sequences(rests=((2,), (1,), (3,), (2, 3), ())),
     ),
+    # A mask that is given has "the same shape as `inputs`", and masks elements: their share is 0.
+    LayerEntry(
+        "Softmax(mask of elements)",
+        "layers/activation_layers/softmax",
+        kept,
+        reference.masked_softmax,
+        of="Softmax",
+        domains={"axis": (-1, 1)},
+        sequences=Sequences(rests=((),)),
+        explicit=True,
+        positions=lambda case: [None],
+        most=8,
+    ),
     _random_layer("Dropout", "dropout"),
     _random_layer(
         "SpatialDropout1D", "spatial_dropout1d", sequences=Sequences(rests=((2,), (1,), (3,)))
