@@ -112,8 +112,6 @@ _POOLS: dict[str, tuple[Argument, ...]] = {
 }
 # Windows are told by the page where steps part evenly: into 1, 2 or 3, and every second time 4.
 _TO_SIZE: dict[str, tuple[Argument, ...]] = {"output_size": (2, 1, 3, 4)}
-# With output_size=1 the process dies (Keras 3.15.1, SIGFPE): not drawn while no entry knows it.
-_TO_SIZE_OF_MAXIMUM: dict[str, tuple[Argument, ...]] = {"output_size": (2, 3, 4)}
 
 ENTRIES = (
     _entry(
@@ -180,7 +178,7 @@ ENTRIES = (
         "layers/pooling_layers/adaptive_max_pooling1d",
         reference.adapted_maximum,
         {"output_size": 2},
-        _TO_SIZE_OF_MAXIMUM,
+        _TO_SIZE,
         known=True,
         multiple=6,
         since="3.13",
