@@ -53,9 +53,9 @@ class Products:
         keras = self.implementation.keras
         if override is not None:
             # On symbolic tensors nothing but a layer may be planted.
-            return lambda output, mask: keras.layers.Lambda(lambda pair: override(*pair))(
-                [output, mask]
-            )
+            return lambda output, mask: keras.layers.Lambda(
+                lambda pair: override(*pair), autocast=False
+            )([output, mask])
         code = _compiled(written(WAYS[step.way], left.shape, right.ndim))
         names = {"tf": self._tf, "keras": keras}
         return lambda output, mask: eval(code, {**names, "output": output, "mask": mask})

@@ -55,7 +55,6 @@ def strata_of(way: str, *, keras: int = 3, accepted: bool = False) -> tuple[str,
         shapes = tuple(name for name in shapes if not name.endswith(" refused"))
         if found.fit == "repeated":  # steps lie where features are
             shapes = tuple(name for name in shapes if name.endswith(" coinciding"))
-            dtypes = ()
         dtypes = tuple(
             dtype
             for dtype in dtypes
@@ -128,6 +127,8 @@ def _of_dtypes(draw: st.DrawFn, way: Way, dtype: Any) -> BroadcastCase:
     """A mask of a dtype, on outputs of each, of shapes that fit or do not."""
     rank = 3 if 3 in way.ranks else 2
     batch, step, features = draw(_sizes(3))
+    if way.fit == "repeated":  # steps lie where features are
+        features = step
     output: Shape = (batch, step, features)[:rank]
     mask: Shape = (batch, step, 1)
     if way.rule == "leading":
