@@ -21,6 +21,7 @@ from properties.comparisons import Mismatch, mismatches
 from properties.registry import PROPERTIES
 from properties.test_conformance import FAMILIES  # declares the properties
 from selftest.helpers import find_any
+from selftest.ways import PAGE, table
 from strategies.ways import every_small, strata_of, way_cases
 
 HERE = [
@@ -238,8 +239,8 @@ def test_the_way_written_otherwise_is_seen_by_none(way: str) -> None:
     """Planting by itself changes nothing."""
     planted = runner(way, _healthy(way))
     for case in cases(way)[::4]:
-        if case.written.symbolic and case.result is None:
-            continue  # a layer is what is planted there, and says otherwise what it refuses
+        if case.written.symbolic and (case.result is None or case.mask_dtype):
+            continue  # a layer is planted there: it refuses otherwise, and promotes nothing
         assert bool(seen(planted, case)) == bool(seen(runner(), case)), case
 
 
@@ -247,3 +248,16 @@ def test_every_way_is_a_layer_of_its_family() -> None:
     """Cells are collected for each of them."""
     assert FAMILIES["broadcasting"].layers == tuple(WAYS)
     assert not FAMILIES["broadcasting"].has("keras.ops.add", "2.15.0")
+
+
+def test_the_page_is_the_generated_one() -> None:
+    """`catalogue/WAYS.md` is what `python -m selftest.ways` writes."""
+    assert PAGE.read_text("utf-8") == table()
+
+
+def test_the_page_marks_what_was_not_meant() -> None:
+    """A mask of shape (B,T) by the operator: refused, and astray where all sizes coincide."""
+    rows = table().split("## multiply\n")[1].split("\n## ")[0].splitlines()
+    (row,) = [one for one in rows if one.startswith("| `output * mask` | (B,T) |")]
+    assert "| refused | B = T = F: **acts on step and features** |" in row
+    assert "`mask[..., None]`" in row
