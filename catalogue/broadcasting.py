@@ -225,7 +225,7 @@ def traits(case: BroadcastCase) -> frozenset[str]:
 
     `sizes_coincide` and `sizes_differ` are about the output's sizes above 1: two of them
     are equal, or there are two and none are. `stretched` is an axis of the output of size
-    1 that the mask makes longer; `batches_differ` is said of first axes of as many.
+    1 that the mask makes longer; `batches_differ` is said of first axes.
     `alien_size` is a size of the mask, not 1, that the output has nowhere. `misplaced` is
     only said of masks that are meant for something.
     `taken_for_a_bias` is a mask with one size above 1 that is the size of the output's second or
@@ -259,7 +259,7 @@ def traits(case: BroadcastCase) -> frozenset[str]:
         f"dtype={case.dtype}": True,
         f"mask_dtype={case.operands[1]}": True,
         "dtypes_differ": case.operands[1] != case.dtype,
-        "batches_differ": len(case.output) == len(case.mask) and case.output[:1] != case.mask[:1],
+        "batches_differ": bool(case.mask) and case.output[:1] != case.mask[:1],
         "taken_for_a_bias": _taken_for_a_bias(case),
         f"way={case.way}": True,
     }

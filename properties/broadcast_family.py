@@ -32,7 +32,7 @@ def product_strata(
         if property.name not in _ABOUT or name.startswith("mask of ") == _ABOUT[property.name]
     ]
     if mode == "xla":  # which compiles for each shape: a third, another one in each round
-        names = names[seed % 3 :: 3]
+        names = names[seed % 3 :: 3] or names
     strata = []
     for first in range(0, len(names), _TOGETHER):
         together = names[first : first + _TOGETHER]
