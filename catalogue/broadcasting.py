@@ -1,36 +1,42 @@
-"""What `output * mask` gives: broadcasting by NumPy's rules, and what TensorFlow refuses."""
+"""What `output * mask` gives, in each way to write it: which axes, which dtype, what is refused."""
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+import math
+from typing import Literal
 
 import msgspec
+
+from catalogue.ways import WAYS, Placed, Shape, Way, broadcast_shape, placed
 
 __all__ = [
     "DTYPES",
     "LAYERS",
+    "MASK_DTYPES",
     "TRAITS",
     "WITNESS",
     "BroadcastCase",
     "Dtype",
+    "MaskDtype",
     "Mode",
-    "Refusal",
     "Shape",
+    "acted_on",
     "broadcast_shape",
     "facts",
     "masked_axes",
     "misplaced",
-    "refusal",
+    "result_dtype",
     "traits",
 ]
 
-Shape = tuple[int, ...]
 Mode = Literal["eager", "graph", "xla"]
 Dtype = Literal["float32", "float64", "float16"]
 DTYPES: tuple[Dtype, ...] = ("float32", "float64", "float16")
+MaskDtype = Literal["float32", "float64", "float16", "bool", "int32"]
+MASK_DTYPES: tuple[MaskDtype, ...] = (*DTYPES, "bool", "int32")
 
 # The ways to multiply, as cells name them.
-LAYERS = ("multiply",)
+LAYERS = tuple(WAYS)
 
 
 class BroadcastCase(
@@ -40,14 +46,17 @@ class BroadcastCase(
     repr_omit_defaults=True,
     omit_defaults=True,
 ):
-    """The shapes of a model's output and of a float mask that it is multiplied by.
+    """The shapes of a model's output and of a mask that it is multiplied by.
 
     `output` and `mask` are shapes with sizes of at least 1; a mask of shape `()` is a
     scalar. `intended` are the axes of the output that the mask is meant to tell apart:
     `(0, 1)` for batch and step, `(0,)` for batch, `()` where nobody says. `static` says
     whether the shapes are known when a graph is traced (else only the ranks are; eagerly
-    it says nothing), `mode` how the product is run. `seed` is what the values come from.
-    Raises ValueError for sizes below 1 and for axes that the output does not have.
+    it says nothing), and of symbolic tensors whether the batch is known. `mode` is how the
+    product is run, `seed` what the values come from. `way` is one of `WAYS`, `mask_dtype`
+    the output's where it is empty, `keras` the major version whose documentation applies.
+    Raises ValueError for sizes below 1, for axes that the output does not have, and for
+    shapes of which the way can make no tensors.
     """
 
     output: Shape
@@ -57,6 +66,9 @@ class BroadcastCase(
     seed: int = 0
     dtype: Dtype = "float32"
     mode: Mode = "graph"
+    way: str = "multiply"
+    mask_dtype: Literal["", "float32", "float64", "float16", "bool", "int32"] = ""
+    keras: Literal[2, 3] = 3
 
     def __post_init__(self) -> None:
         """Refuse shapes that no tensor of this family has."""
@@ -68,18 +80,53 @@ class BroadcastCase(
                 f"intended must name axes of an output of shape {self.output!r}, "
                 f"got {self.intended!r}"
             )
+        if self.way not in WAYS:
+            raise ValueError(f"unknown way {self.way!r}: choose from {', '.join(WAYS)}")
+        way = WAYS[self.way]
+        if len(self.output) not in way.ranks or not way.least <= len(self.mask) <= way.most:
+            raise ValueError(
+                f"{self.way} makes nothing of an output of shape {self.output!r} and a mask of "
+                f"shape {self.mask!r}: it is for masks of rank {way.least} to {way.most}"
+            )
+
+    @property
+    def written(self) -> Way:
+        """The way to multiply."""
+        return WAYS[self.way]
+
+    @property
+    def placed(self) -> Placed | None:
+        """The shapes that meet by NumPy's rules, None where the way refuses before that."""
+        return placed(self.written, self.output, self.mask)
 
     @property
     def result(self) -> Shape | None:
-        """The shape of the product, None where it is refused."""
-        return broadcast_shape(self.output, self.mask)
+        """The shape that comes out (of a selection: where all is selected), None if refused."""
+        found = self.placed
+        if found is None or self.result_dtype is None:
+            return None
+        if not self.written.elementwise:
+            return (math.prod(self.mask), *self.output[len(self.mask) :])
+        return broadcast_shape(found.output, found.mask)
+
+    @property
+    def operands(self) -> tuple[str, str]:
+        """The dtypes of output and mask."""
+        return self.dtype, self.mask_dtype or self.dtype
+
+    @property
+    def result_dtype(self) -> str | None:
+        """The dtype of what comes out, None where the dtypes are refused."""
+        return result_dtype(self.written, *self.operands, keras=self.keras)
 
     @property
     def astray(self) -> tuple[int, ...]:
-        """The axes of the product that the mask acts on without being meant to."""
-        grown = max(0, len(self.mask) - len(self.output))
-        meant = {axis + grown for axis in self.intended}
-        return tuple(axis for axis in masked_axes(self.output, self.mask) if axis not in meant)
+        """The axes of the result that the mask acts on without being meant to."""
+        found = self.placed
+        if found is None or self.result is None:
+            raise ValueError(f"{self!r} is refused")
+        meant = {found.axes[axis] for axis in self.intended}
+        return tuple(axis for axis in acted_on(self) if axis not in meant)
 
 
 # The smallest case in which a mask that is meant for (batch, step) is accepted and no size
@@ -88,22 +135,6 @@ WITNESS = BroadcastCase(output=(2, 2, 2), mask=(2, 2), intended=(0, 1))
 
 
 # -- the oracle ------------------------------------------------------------------------------
-
-
-def broadcast_shape(left: Shape, right: Shape) -> Shape | None:
-    """The shape of an elementwise product by NumPy's rules, None where they refuse it.
-
-    Shapes are aligned at their last axes; where one has no axis, or one of size 1, it is
-    stretched to the other's size; any other two sizes must be equal.
-    """
-    sizes: list[int] = []
-    for axis in range(-1, -max(len(left), len(right)) - 1, -1):
-        one = left[axis] if -axis <= len(left) else 1
-        other = right[axis] if -axis <= len(right) else 1
-        if one != other and 1 not in (one, other):
-            return None
-        sizes.insert(0, other if one == 1 else one)
-    return tuple(sizes)
 
 
 def masked_axes(output: Shape, mask: Shape) -> tuple[int, ...]:
@@ -119,34 +150,36 @@ def masked_axes(output: Shape, mask: Shape) -> tuple[int, ...]:
     return tuple(first + axis for axis, size in enumerate(mask) if size != 1)
 
 
-class Refusal(NamedTuple):
-    """When a product that does not fit is refused, and the classes of exceptions that say so."""
+def acted_on(case: BroadcastCase) -> tuple[int, ...]:
+    """The axes of the result along which the mask can differ, or ValueError where refused.
 
-    moment: Literal["tracing", "run"]
-    exceptions: tuple[str, ...]
-
-
-_AT_RUN = Refusal("run", ("InvalidArgumentError",))
-_AT_TRACING = Refusal("tracing", ("ValueError",))
-
-# By mode and whether shapes are known when traced. `tf.math.multiply` documents an
-# InvalidArgumentError for incompatible shapes; that tracing, which runs nothing, says
-# ValueError is measured (TensorFlow 2.15 and 2.21 agree, XLA too).
-_REFUSALS: dict[tuple[str, bool], Refusal] = {
-    ("eager", True): _AT_RUN,
-    ("eager", False): _AT_RUN,
-    ("graph", True): _AT_TRACING,
-    ("graph", False): _AT_RUN,
-    ("xla", True): _AT_TRACING,
-    ("xla", False): _AT_RUN,
-}
+    Of a selection, the axes of the output that are told apart.
+    """
+    found = case.placed
+    if found is None:
+        raise ValueError(f"{case!r} is refused")
+    return tuple(axis for axis in masked_axes(found.output, found.mask) if axis != found.repeated)
 
 
-def refusal(mode: str, static: bool) -> Refusal:
-    """How TensorFlow refuses `*` where NumPy does; ValueError for an unknown mode."""
-    if (mode, static) not in _REFUSALS:
-        raise ValueError(f"unknown mode {mode!r}: choose eager, graph or xla")
-    return _REFUSALS[mode, static]
+def result_dtype(way: Way, output: str, mask: str, *, keras: int = 3) -> str | None:
+    """The dtype that comes out of operands of these dtypes, None where they are refused.
+
+    `tf.math.multiply` wants one dtype, `tf.where` and `tf.boolean_mask` a condition that is
+    bool. Operations of Keras 3 promote as `keras.backend.result_type` documents; those of
+    Keras 2 do not. Layers cast the floats that they are given to their compute dtype, float32.
+    """
+    if way.dtypes == "condition":
+        return output if mask == "bool" else None
+    if way.dtypes == "layer":
+        output = "float32"
+    if (way.dtypes == "layer" or way.layered) and mask in DTYPES:
+        mask = "float32"
+    if way.dtypes == "same" or keras == 2:
+        return output if output == mask else None
+    return max(output, mask, key=lambda dtype: _WIDTHS.get(dtype, 0))
+
+
+_WIDTHS = {"float16": 16, "float32": 32, "float64": 64}  # what is no float is promoted to one
 
 
 def misplaced(case: BroadcastCase) -> bool:
@@ -156,7 +189,9 @@ def misplaced(case: BroadcastCase) -> bool:
     has the output's shape (its rank has grown, or an axis of size 1 was stretched).
     """
     result = case.result
-    return result is not None and (result != case.output or bool(case.astray))
+    if result is None:
+        return False
+    return (case.written.elementwise and result != case.output) or bool(case.astray)
 
 
 # -- traits ----------------------------------------------------------------------------------
@@ -177,6 +212,11 @@ TRAITS = (
     *(f"output_rank={rank}" for rank in range(1, 5)),
     *(f"mask_rank={rank}" for rank in range(5)),
     *(f"dtype={dtype}" for dtype in DTYPES),
+    *(f"mask_dtype={dtype}" for dtype in MASK_DTYPES),
+    "dtypes_differ",
+    "batches_differ",
+    "taken_for_a_bias",
+    *(f"way={way}" for way in WAYS),
 )
 
 
@@ -185,16 +225,27 @@ def traits(case: BroadcastCase) -> frozenset[str]:
 
     `sizes_coincide` and `sizes_differ` are about the output's sizes above 1: two of them
     are equal, or there are two and none are. `stretched` is an axis of the output of size
-    1 that the mask makes longer. `alien_size` is a size of the mask, not 1, that the
-    output has nowhere. `misplaced` is only said of masks that are meant for something.
+    1 that the mask makes longer; `batches_differ` is said of first axes.
+    `alien_size` is a size of the mask, not 1, that the output has nowhere. `misplaced` is
+    only said of masks that are meant for something.
+    `taken_for_a_bias` is a mask with one size above 1 that is the size of the output's second or
+    last axis, and lies at another.
     """
     result = case.result
     wide = [size for size in case.output if size > 1]
-    stretched = result is not None and result[len(result) - len(case.output) :] != case.output
+    found = case.placed
+    stretched = (
+        result is not None
+        and found is not None
+        and case.written.elementwise
+        and any(result[axis] != size for axis, size in zip(found.axes, case.output, strict=True))
+    )
     named = {
         "accepted": result is not None,
         "refused": result is None,
-        "rank_grows": result is not None and len(result) > len(case.output),
+        "rank_grows": (
+            result is not None and case.written.elementwise and len(result) > len(case.output)
+        ),
         "stretched": stretched,
         "misplaced": bool(case.intended) and misplaced(case),
         "sizes_coincide": len(set(wide)) < len(wide),
@@ -206,8 +257,30 @@ def traits(case: BroadcastCase) -> frozenset[str]:
         f"output_rank={len(case.output)}": True,
         f"mask_rank={len(case.mask)}": True,
         f"dtype={case.dtype}": True,
+        f"mask_dtype={case.operands[1]}": True,
+        "dtypes_differ": case.operands[1] != case.dtype,
+        "batches_differ": bool(case.mask) and case.output[:1] != case.mask[:1],
+        "taken_for_a_bias": _taken_for_a_bias(case),
+        f"way={case.way}": True,
     }
     return frozenset(name for name, holds in named.items() if holds)
+
+
+def _taken_for_a_bias(case: BroadcastCase) -> bool:
+    found = case.placed
+    if found is None or len(found.output) < 2:
+        return False
+    wide = [axis for axis, size in enumerate(found.mask) if size > 1]
+    if len(wide) != 1:
+        return False
+    size = found.mask[wide[0]]
+    # The last axis is looked at first.
+    taken = [
+        axis - len(found.output)
+        for axis in (1, -1 % len(found.output))
+        if found.output[axis] == size
+    ]
+    return bool(taken) and taken[-1] != wide[0] - len(found.mask)
 
 
 def facts(case: BroadcastCase, device: str, mode: str) -> frozenset[str]:

@@ -158,10 +158,11 @@ class ResetState:
 
 @dataclasses.dataclass(frozen=True)
 class Multiply:
-    """Multiply two float tensors with the operator `*`; hands back the product.
+    """Multiply two tensors, an output and a mask; hands back what comes out.
 
-    With `static` the shapes are known when a graph is traced, else only the ranks are.
-    `mode` overrides the mode of the execution.
+    `way` is how, one of `catalogue.ways.WAYS`: the operator `*`, or what its `source` says. With
+    `static` the shapes are known when a graph is traced, else only the ranks are; of symbolic
+    tensors, the batch. `mode` overrides the mode of the execution.
     """
 
     name: str
@@ -169,6 +170,7 @@ class Multiply:
     right: Expression
     static: bool = True
     mode: str | None = None
+    way: str = "multiply"
 
 
 Step = (

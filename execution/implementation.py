@@ -86,7 +86,7 @@ def _version(distribution: str) -> str | None:
 class Implementation:
     """A Keras as a namespace: its layers by name, some of them overridden perhaps.
 
-    `overrides` maps names of `keras.layers` to classes, and `multiply` to a function of
+    `overrides` maps names of `keras.layers` to classes, and ways to multiply to functions of
     two tensors; the suite's own tests plant defects through it.
     """
 
@@ -131,11 +131,6 @@ class Implementation:
     def custom_layers(self) -> dict[str, Any]:
         """The layers that are not Keras' own, and those that were overridden, by name."""
         return {**{name: self._custom(name) for name in CUSTOM_LAYERS}, **self.overrides}
-
-    def multiply(self, left: Any, right: Any) -> Any:
-        """The product of two tensors, by the operator `*`."""
-        override = self.overrides.get("multiply")
-        return override(left, right) if override else left * right
 
     def _custom(self, name: str) -> Any:
         """A layer that is not Keras' own, made once: other classes would be other layers."""

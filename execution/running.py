@@ -40,6 +40,7 @@ from execution.anatomy import (
     value_of,
 )
 from execution.implementation import Implementation, variable_of
+from execution.products import Products
 from execution.results import MODES, Counters, Execution, Failure, Results
 from execution.symbols import saved_and_loaded, symbolic_inputs
 from execution.training import Models
@@ -78,7 +79,7 @@ class Runner:
         self.execution = execution
         self.counters = Counters()
         self._layers: dict[Any, _Built] = {}
-        self._products: dict[Any, Any] = {}
+        self._products = Products(implementation, execution.mode, self.counters)
         self._symbols: list[Any] = []
         self._models = Models(implementation, execution.mode, self.counters)
         self._tf = implementation.tensorflow
@@ -125,7 +126,7 @@ class Runner:
             elif isinstance(step, Train):
                 results.outputs |= self._models.trained(step, models[step.model])
             elif isinstance(step, Multiply):
-                results.outputs[step.name] = (self._multiply(step, results.outputs),)
+                results.outputs[step.name] = (self._products.product(step, results.outputs),)
             else:
                 self._asked(step, scope, results)
         except Misplaced:
@@ -423,31 +424,6 @@ class Runner:
         found = (inputs, *self._apply(call, scope, inputs))
         self._symbols.append(found)  # Keras tells symbolic tensors apart by their address
         return found
-
-    def _multiply(self, step: Multiply, outputs: Mapping[str, Any]) -> np.ndarray:
-        tf = self._tf
-        left, right = step.left.value(outputs), step.right.value(outputs)
-        multiply = self.implementation.multiply
-        mode = step.mode or self.execution.mode
-        if mode == "eager":
-            with self.counters.of("eager call"):
-                return np.asarray(multiply(tf.constant(left), tf.constant(right)))
-        shapes = [v.shape if step.static else (None,) * v.ndim for v in (left, right)]
-        key = (*shapes, left.dtype.name, right.dtype.name, step.static, mode)
-        if key not in self._products:
-            with self.counters.of("trace"):
-                function = tf.function(
-                    lambda a, b: multiply(a, b),  # noqa: PLW0108 (autograph wants a function)
-                    input_signature=[
-                        tf.TensorSpec(shape, value.dtype)
-                        for shape, value in zip(shapes, (left, right), strict=True)
-                    ],
-                    jit_compile=True if mode == "xla" else None,
-                )
-                self._products[key] = function.get_concrete_function()
-        with self.counters.of("traced call"):
-            product: np.ndarray = self._products[key](tf.constant(left), tf.constant(right)).numpy()
-            return product
 
 
 # -- where Keras 2 and 3 say the same thing in two ways --------------------------------------

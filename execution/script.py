@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import importlib
 import io
@@ -20,7 +19,6 @@ from catalogue.steps import (
     Call,
     Define,
     Gradient,
-    Multiply,
     Operand,
     OutputShape,
     ResetState,
@@ -31,6 +29,7 @@ from catalogue.steps import (
 )
 from catalogue.training_steps import Model, Train
 from execution.anatomy import layers_of, leaf_patterns, leaves_of, outputs_of, shapes_to_call
+from execution.products import product_lines, substituted
 from execution.training_script import print_model, print_train
 
 __all__ = ["fails", "script"]
@@ -167,7 +166,7 @@ class _Printer:
         source = _short(operand)
         if source is None:
             texts = {name: self.operand(inner) for name, inner in operand.operands.items()}
-            source = _substituted(operand.source, texts)
+            source = substituted(operand.source, texts)
         if operand.hint is None:
             return source
         name = self._name(operand.hint)
@@ -212,9 +211,9 @@ class _Printer:
                 self._outputs[step.name] = len(step.given)
             print_train(self, step, self._models[step.model])
         else:
-            left, right = self.operand(step.left), self.operand(step.right)
+            operands = self.operand(step.left), self.operand(step.right)
             self._taken.add(step.name)
-            self._multiply(step, left, right)
+            self.lines += product_lines(step, operands, step.mode or self.mode)
 
     def _shapes_helper(self) -> None:
         self._outputs[self.lines[-1].split(" = ")[0]] = 2
@@ -414,23 +413,6 @@ class _Printer:
             "*sources], unconnected_gradients='zero')]",
         ]
 
-    def _multiply(self, step: Multiply, left: str, right: str) -> None:
-        if (step.mode or self.mode) == "eager":
-            call = f"tf.constant({left}) * tf.constant({right})"
-        else:
-            shapes = [
-                list(side.value().shape) if step.static else [None] * side.value().ndim
-                for side in (step.left, step.right)
-            ]
-            signature = ", ".join(
-                f"tf.TensorSpec({shape}, {side.value().dtype.name!r})"
-                for shape, side in zip(shapes, (step.left, step.right), strict=True)
-            )
-            call = (
-                f"tf.function(lambda a, b: a * b, input_signature=[{signature}])({left}, {right})"
-            )
-        self.lines.append(f"{step.name} = np.array({call})")
-
 
 def _masks_of(tensor: str, outputs: int) -> str:
     """The text that takes the mask off a tensor, or the masks off a list of them."""
@@ -453,20 +435,6 @@ def _short(operand: Expression) -> str | None:
     if not isinstance(value, np.ndarray) or not 0 < value.size <= _SMALL:
         return None
     return literal(value).source
-
-
-def _substituted(source: str, texts: dict[str, str]) -> str:
-    """The source with operands written as their texts."""
-    if all(name == text for name, text in texts.items()):
-        return source
-    replaced = {name: ast.parse(text, mode="eval").body for name, text in texts.items()}
-
-    class Substitute(ast.NodeTransformer):
-        def visit_Name(self, node: ast.Name) -> Any:
-            return replaced.get(node.id, node)
-
-    tree = Substitute().visit(ast.parse(source, mode="eval"))
-    return ast.unparse(tree)
 
 
 def bound_text(value: Any) -> str:

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 
-from catalogue.broadcasting import BroadcastCase, Shape, masked_axes, misplaced, refusal
+from catalogue.broadcasting import (
+    DTYPES,
+    BroadcastCase,
+    Shape,
+    acted_on,
+    misplaced,
+)
 from catalogue.expressions import Expression, Output, expression, literal
+from catalogue.refusals import refused_how
 from catalogue.steps import Multiply
+from catalogue.ways import WAYS, reference
 from properties.comparisons import Agrees, Comparison, Level, Plan, Raises, Runs
 from properties.registry import declare
 
-__all__ = ["intended_axes", "product_outcome", "product_values"]
+__all__ = ["intended_axes", "product_dtype", "product_outcome", "product_values"]
 
 _ARTICLE = "batch_wide_mask_broadcast.txt"
 _TENSORFLOW = (
@@ -25,11 +33,13 @@ _PRODUCT = "product"
     source=f"{_ARTICLE}, `Here the mask_incorrect tensor has the shape`; {_TENSORFLOW}",
 )
 def product_outcome(case: BroadcastCase) -> Plan:
-    """For float tensors `output * mask` is refused exactly where NumPy's rules refuse it,
-    with the exception class that TensorFlow raises at that moment.
+    """`output * mask`, in each way to write it, is refused exactly where the documented rule for
+    shapes and dtypes refuses it, with the exception class that is raised at that moment.
 
-    The moment and the class depend on the case's mode and on whether shapes are known
-    when the graph is traced: `catalogue.broadcasting.refusal` is the table.
+    The rules are NumPy's for operators and functions, those of merging layers and of
+    `tf.boolean_mask` their own: `catalogue.ways.placed`. The moment and the class depend on the
+    mode and on whether shapes are known when the graph is traced, or symbolic tensors are
+    multiplied: `catalogue.broadcasting.refused_how` is the table.
     """
     return Plan((_multiplied(case, _drawn(case, 0), _drawn(case, 1)),), (_outcome(case, "must"),))
 
@@ -40,13 +50,21 @@ def product_outcome(case: BroadcastCase) -> Plan:
     applies=lambda case: case.result is not None,
 )
 def product_values(case: BroadcastCase) -> Plan:
-    """Where NumPy accepts `output * mask`, the product has NumPy's shape, dtype and values.
+    """Where `output * mask` is accepted, in each way to write it, the result has NumPy's shape and
+    values, and the dtype that the way documents.
 
-    Exactly: one multiplication is rounded once, the same way everywhere, in float16 too.
+    Exactly: one operation is rounded once, the same way everywhere, in float16 too.
     """
     output, mask = _drawn(case, 0), _drawn(case, 1)
     product = Output(_PRODUCT)
-    expected = expression("output * mask", "expected", output=output, mask=mask)
+    dtype = case.result_dtype
+    alike = {
+        "output": expression(f"output.astype({dtype!r})", output=output),
+        "mask": mask
+        if case.written.dtypes == "condition"
+        else expression(f"mask.astype({dtype!r})", mask=mask),
+    }
+    expected = expression(reference(case.written, case.output, case.mask), "expected", **alike)
     return Plan(
         (_multiplied(case, output, mask),),
         (
@@ -59,16 +77,43 @@ def product_values(case: BroadcastCase) -> Plan:
 @declare(
     family="broadcasting",
     level="hazard",
+    source="https://keras.io/api/layers/base_layer/ (dtype); keras.backend.result_type",
+    applies=lambda case: case.result is not None,
+)
+def product_dtype(case: BroadcastCase) -> Plan:
+    """A mask that is accepted silently gives another dtype than the output's exactly where an
+    operation of Keras 3 promotes to the mask's wider float, or a merging layer is given an output
+    that is not float32.
+
+    The smallest case: a float16 output of shape (1,) and a float32 mask of shape (1,). Cast the
+    mask to the output's dtype, and give layers their `dtype`.
+    """
+    changed = expression(
+        f"np.array([product.dtype.name != {case.dtype!r}])", "changed", product=Output(_PRODUCT)
+    )
+    expected = literal(np.array([case.result_dtype != case.dtype]))
+    return Plan(
+        (_multiplied(case, _drawn(case, 0), _drawn(case, 1)),),
+        (Agrees("changed", changed, expected, level="hazard"),),
+    )
+
+
+@declare(
+    family="broadcasting",
+    level="hazard",
     source=f"{_ARTICLE}, `Specifically, if the model output has a shape`; {_TENSORFLOW}",
     applies=lambda case: bool(case.intended),
+    share=2,  # all that is small is for when there is time
+    of=lambda way: WAYS[way].elementwise,
 )
 def intended_axes(case: BroadcastCase) -> Plan:
     """A mask that is accepted silently acts on an axis that it was not meant for, or makes
-    the product larger than the output, exactly when, aligned at the last axes, it has more
-    axes than the output, or a size above 1 at an axis that it was not meant for or that is
-    1 in the output.
+    the product larger than the output, exactly when, aligned as the way to multiply aligns it,
+    it has more axes than the output, or a size above 1 at an axis that it was not meant for or
+    that is 1 in the output.
 
-    For an output of shape (batch, step, features) = (B, T, F) that means:
+    For an output of shape (batch, step, features) = (B, T, F) and masks that are aligned at the
+    last axes that means:
 
     - (B, T, 1) meant for (batch, step) and (B, 1, 1) meant for (batch): never;
     - (B, T) meant for (batch, step): where it is accepted and B or T is above 1. With all
@@ -78,15 +123,12 @@ def intended_axes(case: BroadcastCase) -> Plan:
     - (B,) meant for (batch): where B is above 1 and F is B (it acts on features) or 1
       (features are stretched to B).
 
-    What the mask acts on is read off the product of ones with a mask of values that are
-    all different. The witness is `catalogue.broadcasting.WITNESS`.
+    Merging layers align the batch, and the other axes at the last one. What the mask acts on is
+    read off the product of ones with a mask of values that differ along every axis.
+    The witness is `catalogue.broadcasting.WITNESS`.
     """
-    ones = expression(f"np.ones({case.output!r}, {case.dtype!r})", "output")
-    count = int(np.prod(case.mask))
-    distinct = expression(
-        f"np.arange(1, {count + 1}).reshape({case.mask!r}).astype({case.dtype!r})", "mask"
-    )
-    step = _multiplied(case, ones, distinct)
+    same = expression(f"np.{_same(case)}({case.output!r}, {case.dtype!r})", "output")
+    step = _multiplied(case, same, _distinct(case))
     if case.result is None:
         return Plan((step,), (_outcome(case, "hazard"),))
     product = Output(_PRODUCT)
@@ -95,14 +137,15 @@ def intended_axes(case: BroadcastCase) -> Plan:
         "varies",
         p=product,
     )
+    meant = () if case.placed is None else tuple(case.placed.axes[k] for k in case.intended)
     astray = expression(
         f"np.array([p.shape != {case.output!r} or bool("
-        f"(p != p[tuple(slice(None) if axis in {case.intended!r} else slice(1) "
+        f"(p != p[tuple(slice(None) if axis in {meant!r} else slice(1) "
         "for axis in range(p.ndim))]).any())])",
         "astray",
         p=product,
     )
-    acts = [axis in masked_axes(case.output, case.mask) for axis in range(len(case.result))]
+    acts = [axis in acted_on(case) for axis in range(len(case.result))]
     return Plan(
         (step,),
         (
@@ -117,22 +160,42 @@ def intended_axes(case: BroadcastCase) -> Plan:
 
 
 def _multiplied(case: BroadcastCase, output: Expression, mask: Expression) -> Multiply:
-    return Multiply(_PRODUCT, output, mask, static=case.static, mode=case.mode)
+    return Multiply(_PRODUCT, output, mask, static=case.static, mode=case.mode, way=case.way)
+
+
+def _same(case: BroadcastCase) -> str:
+    # What the least of two keeps of the mask, and what the others do.
+    return "zeros" if case.way == "keras.layers.Maximum" else "ones"
+
+
+def _distinct(case: BroadcastCase) -> Expression:
+    """A mask that differs along each of its axes; of numbers, everywhere."""
+    dtype = case.operands[1]
+    if dtype == "bool":
+        return expression(f"np.indices({case.mask!r}).sum(0) % 2 == 0", "mask")
+    count = int(np.prod(case.mask))
+    text = f"np.arange(1, {count + 1}).reshape({case.mask!r}).astype({dtype!r})"
+    if case.way == "keras.layers.Minimum":  # what lies above the output is not seen
+        text = f"-{text}"
+    return expression(text, "mask")
 
 
 def _outcome(case: BroadcastCase, level: Level) -> Comparison:
     if case.result is not None:
         return Runs("accepted", _PRODUCT, level=level)
-    return Raises("refused", _PRODUCT, refusal(case.mode, case.static).exceptions, level=level)
+    return Raises("refused", _PRODUCT, refused_how(case).exceptions, level=level)
 
 
 def _drawn(case: BroadcastCase, which: int) -> Expression:
-    # Far from zero and from the largest: no dtype loses anything but the last bit.
     shape: Shape = (case.output, case.mask)[which]
-    source = (
-        f"np.asarray(np.random.default_rng([{case.seed}, {which}])"
-        f".uniform(0.5, 2, {shape!r}), {case.dtype!r})"
-    )
+    dtype = case.operands[which]
+    drawn = f"np.random.default_rng([{case.seed}, {which}])"
+    if dtype == "bool":
+        source = f"np.asarray({drawn}.uniform(size={shape!r}) < 0.5)"
+    elif dtype not in DTYPES:
+        source = f"np.asarray({drawn}.integers(0, 3, {shape!r}), {dtype!r})"
+    else:  # far from zero and from the largest: no dtype loses anything but the last bit
+        source = f"np.asarray({drawn}.uniform(0.5, 2, {shape!r}), {dtype!r})"
     return expression(source, ("output", "mask")[which])
 
 

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
-from hypothesis import strategies as st
 from packaging.version import Version
 
 from catalogue import broadcasting as broadcast
@@ -23,6 +22,8 @@ from catalogue.recurrent import FLAGS, LAYERS
 from catalogue.specs import Spec
 from catalogue.training import MEASURES
 from catalogue.training_cases import TrainingCase
+from catalogue.ways import WAYS
+from properties.broadcast_family import product_strata, simpler_product
 from properties.chain_family import (
     CHAINS,
     chain_facts,
@@ -40,7 +41,6 @@ from properties.training_family import (
     training_traits,
 )
 from strategies.configurations import configurations
-from strategies.operands import STRATA, broadcast_cases
 from strategies.ragged import kinds_for
 from strategies.recurrent import recurrent_examples
 
@@ -274,26 +274,6 @@ def _restricted(case: RecurrentCase, kept: list[int]) -> RecurrentCase:
     )
 
 
-# -- broadcasting ----------------------------------------------------------------------------
-
-
-def _broadcast_strata(
-    property: Property, layer: str, keras_major: int, mode: str, seed: int
-) -> Strata:
-    strata = []
-    for stratum in STRATA:
-        if property.name == "product_values" and stratum.endswith(" refused"):
-            continue  # there is no product whose values could be compared
-        cases = broadcast_cases(stratum=stratum, mode=mode).filter(property.applies)  # type: ignore[arg-type]
-        strata.append(Stratum(stratum, st.lists(cases, min_size=1, max_size=8).map(tuple)))
-    return Strata(tuple(strata))
-
-
-def _simpler_broadcast(case: Any) -> Iterator[Any]:
-    if case.seed:
-        yield msgspec.structs.replace(case, seed=0)
-
-
 _TRAINING_BATCH = recurrent_traits.OF_BATCH | {
     "lengths_differ",
     "batch_equals_units",
@@ -358,13 +338,14 @@ FAMILIES: dict[str, Family] = {
     ),
     "broadcasting": Family(
         "broadcasting",
-        ("multiply",),
+        broadcast.LAYERS,
         ("eager", "graph"),
         broadcast.BroadcastCase,
-        _broadcast_strata,
+        product_strata,
         broadcast.traits,
         lambda case, device, mode: broadcast.facts(case, device=device, mode=mode),
-        _simpler_broadcast,
+        simpler_product,
         lambda fact: True,
+        lambda way: (WAYS[way].since, ""),
     ),
 }

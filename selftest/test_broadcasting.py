@@ -22,9 +22,10 @@ from catalogue.broadcasting import (
     facts,
     masked_axes,
     misplaced,
-    refusal,
     traits,
 )
+from catalogue.refusals import refusal
+from catalogue.ways import WAYS
 from execution.implementation import Implementation, installed
 from execution.running import Execution, Runner
 from properties.broadcasting import __all__ as declared
@@ -163,9 +164,11 @@ def test_facts_add_the_execution_to_the_traits() -> None:
 
 
 def test_any_reaches_every_trait_() -> None:
-    """Two hundred cases of all shapes show every trait that there is."""
+    """Two hundred cases of all shapes show every trait but those of other ways and dtypes."""
     reached = frozenset().union(*map(traits, drawn(broadcast_cases(), 200)))
-    assert reached == set(TRAITS)
+    others = {"dtypes_differ", "mask_dtype=bool", "mask_dtype=int32"}
+    others |= {f"way={way}" for way in WAYS if way != "multiply"}
+    assert reached == set(TRAITS) - others
 
 
 @pytest.mark.parametrize("stratum", STRATA)
@@ -285,13 +288,17 @@ def test_float16_products_are_numpys_for_every_float16() -> None:
     """One multiplication rounds the same: all float16 values, eagerly and in a graph."""
     runs = runner()
     tf = runs.implementation.tensorflow
+
+    def product(left: Any, right: Any) -> Any:
+        return left * right
+
     every = np.arange(2**16, dtype=np.uint16).view(np.float16)
     other = np.random.default_rng(0).permutation(every)
     with np.errstate(all="ignore"):
         expected = every * other
-    for multiply in (runs.implementation.multiply, tf.function(runs.implementation.multiply)):
-        product = multiply(tf.constant(every), tf.constant(other)).numpy()
-        np.testing.assert_array_equal(product, expected)
+    for multiply in (product, tf.function(product)):
+        found = multiply(tf.constant(every), tf.constant(other)).numpy()
+        np.testing.assert_array_equal(found, expected)
 
 
 # -- planted wrong rules ---------------------------------------------------------------------

@@ -1,0 +1,263 @@
+"""Ways to multiply: their oracle is NumPy's, their scripts tell the truth, wrong rules are seen."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis.errors import InvalidArgument
+from packaging.version import Version
+
+from catalogue.broadcasting import BroadcastCase, acted_on, misplaced, result_dtype
+from catalogue.ways import WAYS, placed, reference, written
+from execution.implementation import Implementation, installed
+from execution.products import product_lines
+from execution.running import Execution, Runner
+from execution.script import fails, script
+from properties.comparisons import Mismatch, mismatches
+from properties.registry import PROPERTIES
+from properties.test_conformance import FAMILIES  # declares the properties
+from selftest.helpers import find_any
+from selftest.ways import PAGE, table
+from strategies.ways import every_small, strata_of, way_cases
+
+HERE = [
+    way
+    for way, one in WAYS.items()
+    if not one.since or Version(installed().keras) >= Version(one.since)
+]
+NAMES = [name for name, one in PROPERTIES.items() if one.family == "broadcasting"]
+each_way = pytest.mark.parametrize("way", HERE)
+
+
+def runner(way: str = "", multiply: Callable[[Any, Any], Any] | None = None) -> Runner:
+    """A runner of the installed implementation, or of one in which a way is another."""
+    overrides = {} if multiply is None else {way: multiply}
+    return Runner(Implementation(installed(), overrides), Execution("cpu:0", "eager"))
+
+
+@functools.cache
+def cases(way: str) -> list[BroadcastCase]:
+    """A case of every stratum of a way but those that a known deviation is about."""
+    major = installed().keras_major
+    found = []
+    for stratum in strata_of(way, keras=major):
+        if stratum in ("mask of bool", "any") and WAYS[way].dtypes != "condition":
+            continue
+        strategy = way_cases(way=way, stratum=stratum, mode="eager", keras=major)
+        found.append(find_any(strategy, lambda case: max(case.output) > 1))
+    return found
+
+
+def seen(runs: Runner, case: BroadcastCase) -> list[tuple[str, Mismatch]]:
+    """What the properties find wrong with a case."""
+    return [
+        (name, mismatch)
+        for name in NAMES
+        if PROPERTIES[name].of(case.way) and PROPERTIES[name].applies(case)
+        for plan in [PROPERTIES[name].function(case)]
+        for mismatch in mismatches(plan, runs.run(plan.steps))
+    ]
+
+
+# -- the oracle ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_is_accepted_has_the_shape_that_numpy_gives(way: str) -> None:
+    """Wherever a way accepts small shapes its reference gives the shape that the oracle says."""
+    for case in every_small(way, "eager", 3):
+        if case.result is None:
+            continue
+        names = {"np": np, "output": np.ones(case.output), "mask": np.ones(case.mask, bool)}
+        if case.written.dtypes != "condition":
+            names["mask"] = np.ones(case.mask)
+        found = eval(reference(case.written, case.output, case.mask), names)
+        assert found.shape == case.result, case
+
+
+def test_merging_layers_keep_the_batch_first() -> None:
+    """A mask of shape (B,) acts on the batch, and (B,T) lies at the last axis behind it."""
+    way = WAYS["keras.layers.Multiply"]
+    assert placed(way, (2, 3, 4), (2,)) == ((2, 3, 4), (2, 1, 1), (0, 1, 2), None)
+    assert placed(way, (2, 3, 4), (2, 4)) == ((2, 3, 4), (2, 1, 4), (0, 1, 2), None)
+    assert placed(way, (2, 3), (2, 4, 3)) == ((2, 1, 3), (2, 4, 3), (0, 2), None)
+    assert placed(way, (2, 3), (1, 3)) is None
+    case = BroadcastCase((2, 3, 3), (2, 3), (0, 1), way=way.name)
+    assert acted_on(case) == (0, 2)
+    assert misplaced(case)
+
+
+def test_a_fitted_mask_acts_on_what_it_was_meant_for() -> None:
+    """Axes appended behind let (B,T) act on batch and step, whatever sizes coincide."""
+    for way in ("tf.expand_dims", "new axis", "keras.layers.Reshape", "RepeatVector and Permute"):
+        case = BroadcastCase((2, 2, 2), (2, 2), (0, 1), way=way)
+        assert acted_on(case) == (0, 1)
+        assert not misplaced(case)
+    wrong = BroadcastCase((2, 2, 2), (2, 2), (0, 1), way="keras.layers.RepeatVector")
+    assert acted_on(wrong) == (0, 2)
+    assert misplaced(wrong)
+
+
+def test_dtypes_are_refused_promoted_or_cast_as_documented() -> None:
+    """A float16 output and a float32 mask, way by way."""
+    found = {way: result_dtype(one, "float16", "float32") for way, one in WAYS.items()}
+    assert found["multiply"] is found["tf.multiply"] is found["tf.where"] is None
+    assert found["keras.ops.multiply"] == found["symbolic multiply"] == "float32"
+    assert found["keras.layers.Multiply"] == "float32"
+    assert result_dtype(WAYS["symbolic multiply"], "float16", "float32", keras=2) is None
+    assert result_dtype(WAYS["keras.ops.multiply"], "float16", "int32") == "float16"
+    assert result_dtype(WAYS["tf.where"], "float16", "bool") == "float16"
+
+
+def test_a_way_is_written_as_its_user_writes_it() -> None:
+    """The text depends on ranks and sizes where a user's would."""
+    assert written(WAYS["new axis"], (2, 3, 4), 1) == "output * mask[..., None, None]"
+    expanded = "output * tf.expand_dims(tf.expand_dims(mask, -1), -1)"
+    assert written(WAYS["tf.expand_dims"], (2, 3, 4), 1) == expanded
+    assert "Reshape((-1, 1,))(mask)" in written(WAYS["keras.layers.Reshape"], (2, 3, 4), 2)
+    assert "RepeatVector(4)" in written(WAYS["keras.layers.RepeatVector"], (2, 3, 4), 2)
+
+
+# -- strategies ------------------------------------------------------------------------------
+
+
+def test_bad_arguments_raise_with_name_and_value() -> None:
+    """A way or a stratum that is none says which."""
+    with pytest.raises(InvalidArgument, match="way='times' must be one of"):
+        strata_of("times")
+    with pytest.raises(InvalidArgument, match="stratum='rank grows' must be one of"):
+        way_cases(way="tf.boolean_mask", stratum="rank grows")
+    with pytest.raises(ValueError, match="unknown way 'times': choose from multiply"):
+        BroadcastCase((1,), (1,), way="times")
+    with pytest.raises(ValueError, match="it is for masks of rank 2 to 2"):
+        BroadcastCase((1, 1, 1), (1,), way="keras.layers.RepeatVector")
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_stratum_of_a_way_has_cases(way: str) -> None:
+    """What a stratum says of outcomes is so, and where all is refused it is left out."""
+    for stratum in strata_of(way, accepted=True):
+        case = find_any(way_cases(way=way, stratum=stratum), lambda case: case.result is not None)
+        assert case.way == way
+    for stratum in strata_of(way):
+        if stratum.endswith(" refused") and WAYS[way].rule != "merging":  # NumPy's refusals
+            find_any(way_cases(way=way, stratum=stratum), lambda case: case.result is None)
+
+
+def test_what_is_small_is_complete() -> None:
+    """Each mask that the article names meets every output of sizes 1 to 4."""
+    found = list(every_small("multiply", "graph", 3))
+    assert len(found) == 6 * (16 + 64 + 256)
+    assert not any(case.static for case in found)
+
+
+# -- scripts, and planted wrong rules --------------------------------------------------------
+
+
+@each_way
+@pytest.mark.parametrize("mode", ["eager", "graph"])
+def test_a_script_of_a_way_gives_what_running_it_gives(way: str, mode: Any) -> None:
+    """The lines that are printed run, and agree with the reference."""
+    strategy = way_cases(way=way, mode=mode, stratum=strata_of(way, accepted=True)[0])
+    case = find_any(strategy, lambda case: case.result is not None and case.dtype == "float32")
+    plan = PROPERTIES["product_values"].function(case)
+    values = plan.comparisons[0]
+    ending = ["np.testing.assert_array_equal({left}, {right})"]
+    operands = {"left": values.left, "right": values.right}  # type: ignore[union-attr]
+    text = script(plan.steps, ending, operands, module=installed().name, mode=mode)
+    assert not fails(text), text
+    assert product_lines(plan.steps[0], ("a", "b"), mode)[-1].startswith("product = np.array(")  # type: ignore[arg-type]
+
+
+@functools.cache
+def _tf() -> Any:
+    return runner().implementation.tensorflow
+
+
+def _padded(tensor: Any, rank: int) -> Any:
+    tf = _tf()
+    return tf.reshape(tensor, [*tensor.shape, *[1] * (rank - tensor.shape.rank)])
+
+
+def _left_aligned(output: Any, mask: Any) -> Any:
+    rank = max(output.shape.rank, mask.shape.rank)
+    return _padded(output, rank) * _tf().cast(_padded(mask, rank), output.dtype)
+
+
+def _right_aligned(output: Any, mask: Any) -> Any:
+    return output * _tf().cast(mask, output.dtype)
+
+
+def _ones_not_broadcast(output: Any, mask: Any) -> Any:
+    rank = min(output.shape.rank, mask.shape.rank)
+    if rank and output.shape[-rank:] != mask.shape[-rank:]:
+        raise ValueError("planted")
+    return output * _tf().cast(mask, output.dtype)
+
+
+def _healthy(way: str) -> Callable[[Any, Any], Any]:
+    names = {"tf": _tf(), "keras": runner().implementation.keras}
+
+    def healthy(output: Any, mask: Any) -> Any:
+        text = written(WAYS[way], tuple(output.shape), mask.shape.rank)
+        return eval(text, {**names, "output": output, "mask": mask})
+
+    return healthy
+
+
+def _planted(way: str) -> dict[str, Callable[[Any, Any], Any]]:
+    tf, healthy = _tf(), _healthy(way)
+    # Aligned left is right for what appends axes and for a selection.
+    fits = WAYS[way].fit in ("trailing", "repeated and permuted") or WAYS[way].rule == "leading"
+    return {
+        "aligned at the wrong end": _right_aligned if fits else _left_aligned,
+        "ones not broadcast": _ones_not_broadcast,
+        "rank grown": lambda output, mask: healthy(output, mask)[None],
+        "dtype truncated": lambda output, mask: tf.cast(
+            tf.cast(healthy(output, mask), "float16"), "float32"
+        ),
+    }
+
+
+@each_way
+@pytest.mark.parametrize(
+    "rule", ["aligned at the wrong end", "ones not broadcast", "rank grown", "dtype truncated"]
+)
+def test_a_planted_wrong_rule_is_seen_in_each_way(way: str, rule: str) -> None:
+    """Some case of the strata shows the wrong rule to a property."""
+    healthy, defective = runner(), runner(way, _planted(way)[rule])
+    # A case that an installed deviation makes red says nothing.
+    assert any(seen(defective, case) and not seen(healthy, case) for case in cases(way))
+
+
+@each_way
+def test_the_way_written_otherwise_is_seen_by_none(way: str) -> None:
+    """Planting by itself changes nothing."""
+    planted = runner(way, _healthy(way))
+    for case in cases(way)[::4]:
+        if case.written.symbolic and (case.result is None or case.mask_dtype):
+            continue  # a layer is planted there: it refuses otherwise, and promotes nothing
+        assert bool(seen(planted, case)) == bool(seen(runner(), case)), case
+
+
+def test_every_way_is_a_layer_of_its_family() -> None:
+    """Cells are collected for each of them."""
+    assert FAMILIES["broadcasting"].layers == tuple(WAYS)
+    assert not FAMILIES["broadcasting"].has("keras.ops.add", "2.15.0")
+
+
+def test_the_page_is_the_generated_one() -> None:
+    """`catalogue/WAYS.md` is what `python -m selftest.ways` writes."""
+    assert PAGE.read_text("utf-8") == table()
+
+
+def test_the_page_marks_what_was_not_meant() -> None:
+    """A mask of shape (B,T) by the operator: refused, and astray where all sizes coincide."""
+    rows = table().split("## multiply\n")[1].split("\n## ")[0].splitlines()
+    (row,) = [one for one in rows if one.startswith("| `output * mask` | (B,T) |")]
+    assert "| refused | B = T = F: **acts on step and features** |" in row
+    assert "`mask[..., None]`" in row
