@@ -16,17 +16,28 @@ from catalogue.specs import Spec
 from catalogue.traits import batch_traits
 from properties.registry import Property
 from properties.strata import Strata, Stratum, domains_of
-from strategies.layers import kinds_in_turn, layer_configurations, layer_examples, plain_case
+from strategies.layers import (
+    LayerConfiguration,
+    kinds_in_turn,
+    layer_configurations,
+    layer_examples,
+    plain_case,
+)
 
 __all__ = ["layer_facts", "layer_strata", "layer_traits", "simpler_layer"]
 
 _BATCHES = 3  # ragged batches for each configuration that is drawn
+_SEEDS = 10  # with which configurations are drawn until one suits a property
 
 
 def layer_strata(property: Property, layer: str, keras_major: int, mode: str, seed: int) -> Strata:
     """What a cell meets: each configuration with several kinds of batches."""
-    found = layer_configurations(LAYER_ENTRIES[layer], seed=seed)
-    found = [one for one in found if property.applies(plain_case(one))]
+    found: list[LayerConfiguration] = []
+    for other in range(_SEEDS):  # few configurations may hold none that the property speaks of
+        all_ = layer_configurations(LAYER_ENTRIES[layer], seed=seed + 10**6 * other)
+        found = [one for one in all_ if property.applies(plain_case(one))]
+        if found:
+            break
     found = found[_first(property, len(found)) :: property.share]
     rng = random.Random(f"{property.name} {layer} {seed}")
     turns = kinds_in_turn(len(found), 1 if property.dear else _BATCHES, rng)
