@@ -140,6 +140,34 @@ def test_traits_say_what_a_region_needs() -> None:
     assert "ignore_class=None" in training_facts(replace(ignored, arguments={}), "cpu:0", "graph")
 
 
+def test_traits_say_how_fewer_axes_fit() -> None:
+    """Weights of rows fit beside steps where sizes coincide, and weigh the same for one row."""
+    traits = {"fewer_axes_fit_behind", "fewer_axes_alike"}
+
+    def found(mask: tuple[str, ...], **fields: Any) -> set[str]:
+        case = TrainingCase("MeanSquaredError", (RaggedBatch(mask),), **fields)
+        return training_traits(case) & traits
+
+    assert found(("10", "11"), sample_weight="rows") == {"fewer_axes_fit_behind"}
+    assert found(("10", "11", "11"), sample_weight="rows") == set()
+    assert found(("1", "0"), sample_weight="rows") == {"fewer_axes_fit_behind"}
+    assert found(("101",), sample_weight="rows") == traits
+    # With a step more they do not fit any more.
+    assert found(("10", "11"), sample_weight="rows", inserted=1) == set()
+    assert found(("101",)) == set()
+    # Masks of steps beside two positions in each.
+    assert found(("10", "11"), inner=2) == {"fewer_axes_fit_behind"}
+    assert found(("10",), inner=2) == {"fewer_axes_fit_behind"}
+    assert found(("1",), inner=2) == traits
+    assert found(("110", "111", "100"), inner=2) == set()
+
+
+def test_sizes_are_told_of_without_a_mask() -> None:
+    """What a batch holds at masked steps is not, for there are none."""
+    case = TrainingCase("MeanSquaredError", (RaggedBatch(("0",)),), mask="absent")
+    assert training_traits(case) == {"no_mask", "single_row", "single_step", "single_position"}
+
+
 def test_what_is_simpler_is_another_case() -> None:
     """Every step of making a case simpler changes it, and none comes back."""
     case = TrainingCase(
