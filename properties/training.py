@@ -278,6 +278,8 @@ _FIT = (
     source=f"{_FIT}); a shape that fits no documented form is refused, never broadcast or cut",
     level="should",
     applies=lambda case: not case.inner and not case.way.endswith(("on_batch", "fit", "evaluate")),
+    share=2,  # what multiplies weights is the same code for all
+    dear=True,  # each shape is traced anew
 )
 def misfit_refused(case: TrainingCase) -> Plan:
     """Sample weights for more steps than there are, or with an axis too many, are refused."""
