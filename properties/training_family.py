@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import zlib
 from collections.abc import Callable, Iterator
 
 import msgspec
@@ -15,13 +16,32 @@ from properties.registry import Property
 from properties.strata import Strata, Stratum, domains_of
 from properties.training_setting import TrainingSetting
 from strategies.layers import kinds_in_turn
-from strategies.training import plain_training_case, training_configurations, training_examples
+from strategies.training import (
+    TrainingConfiguration,
+    plain_training_case,
+    training_configurations,
+    training_examples,
+)
 
 __all__ = ["simpler_training", "training_facts", "training_strata", "training_traits"]
 
 _BATCHES = 3  # ragged batches for each configuration that is drawn
 _RAGGED = ("right", "left", "gaps", "mixed")
 _SIZES = {"single_row", "single_step", "batch_equals_max_len", "tall_batch", "long_sequence"}
+# What is done with masks and weights is one code for all losses, one for means, and one for each
+# form of other metrics.
+_STANDING = {
+    "MeanSquaredError",
+    "BinaryCrossentropy",
+    "CategoricalCrossentropy",
+    "SparseCategoricalCrossentropy",
+    "metric MeanSquaredError",
+    "metric BinaryAccuracy",
+    "metric SparseCategoricalCrossentropy",
+    "metric RootMeanSquaredError",
+    "metric Recall",
+    "metric OneHotIoU",
+}
 _CALLED = ("fit", "evaluate", "train_on_batch", "test_on_batch")
 
 
@@ -30,10 +50,8 @@ def training_strata(
 ) -> Strata:
     """What a cell meets: each configuration with several kinds of batches."""
     entry = MEASURES[layer]
-    # The same in every property, so that they share models and traces.
     found = training_configurations(entry, keras_major=keras_major, seed=seed)
-    found = [one for one in found if property.applies(plain_training_case(one))]
-    found = found[:: property.share]
+    found = _thinned(found, property, layer)
     rng = random.Random(f"{property.name} {layer} {seed}")
     turns = kinds_in_turn(len(found), 1 if property.dear else _BATCHES, rng)
     strata = []
@@ -52,6 +70,21 @@ def training_strata(
         text = f"{configuration.mask}, {configuration.way}, {configuration.arguments}"
         strata.append(Stratum(f"{place}: {text}", examples, configuration.chosen))
     return Strata(tuple(strata), domains_of([one.chosen for one in found]))
+
+
+def _thinned(
+    found: list[TrainingConfiguration], property: Property, layer: str
+) -> list[TrainingConfiguration]:
+    """The plainest configuration and every `share`-th other one, of those that a property takes.
+
+    They are the same in every property of a measure, so that these share models and traces, and
+    others in measures beside it. Of a measure that stands for its form twice as many are met.
+    """
+    share = max(1, property.share // 2) if layer in _STANDING else property.share
+    turn = zlib.crc32(layer.encode()) % share
+    fitting = [one for one in found if property.applies(plain_training_case(one))]
+    kept = [one for place, one in enumerate(found) if place == 0 or place % share == turn]
+    return [one for one in fitting if one in kept] or fitting[:1]
 
 
 def training_traits(case: TrainingCase) -> frozenset[str]:

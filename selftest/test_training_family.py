@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from typing import Any
 
@@ -16,7 +17,12 @@ from catalogue.training_cases import TrainingCase, Way
 from execution.implementation import Implementation, installed
 from execution.running import Execution, Runner
 from properties.families import FAMILIES
-from properties.training_family import simpler_training, training_facts, training_traits
+from properties.training_family import (
+    simpler_training,
+    training_facts,
+    training_strata,
+    training_traits,
+)
 from properties.training_setting import TrainingSetting
 from selftest.defects_of_training import DEFECTS
 from selftest.helpers import find_any, minimal
@@ -106,6 +112,31 @@ def test_a_cell_meets_every_way_to_mask() -> None:
             assert {one.sample_weight for one in found} == {"absent", "rows", "steps"}
             assert {one.inner for one in found} == {0, 2}
             assert len({one.way for one in found}) >= 3
+
+
+def _places(property: str, measure: str, share: int) -> list[int]:
+    """Which of all configurations of a measure a cell meets, in order."""
+    declared = dataclasses.replace(PROPERTIES[property], share=share)
+    found = training_strata(declared, measure, 3, "graph", 0)
+    every = training_configurations(MEASURES[measure], keras_major=3)
+    return [[one.chosen for one in every].index(one.chosen) for one in found.members]
+
+
+def test_measures_of_one_form_share_configurations_out() -> None:
+    """Each meets the plainest and every second other one, the same in all its properties; one
+    that stands for its form meets all."""
+    assert _places("training_isolation", "MeanAbsoluteError", 1) == [0, 1, 2, 3, 4, 6, 7]
+    assert _places("training_reduction", "MeanSquaredError", 2) == [0, 1, 3, 4, 5, 7]
+    halves = {
+        tuple(_places("training_isolation", name, 2))
+        for name, entry in MEASURES.items()
+        if entry.kind == "losses"
+    }
+    assert halves >= {(0, 2, 4, 6), (0, 1, 3, 7)}
+    for measure in ("MeanAbsoluteError", "Huber", "Poisson"):
+        met = set(_places("training_isolation", measure, 2))
+        assert set(_places("training_extension", measure, 2)) <= met
+        assert _places("weights_alignment", measure, 2)
 
 
 def test_what_is_varied_is_another_content() -> None:
