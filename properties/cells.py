@@ -74,13 +74,10 @@ def cells(
 ) -> list[Cell]:
     """All cells, or those of the given names, layer by layer, so that a layer's share traces.
 
-    With a version of `keras` those of the layers that it has. Families that are not settled are
-    left out where neither layers nor properties are named.
+    With a version of `keras` those of the layers that it has.
     """
     found = []
     for family in FAMILIES.values():
-        if not family.settled and layers is None and properties is None:
-            continue
         for layer in family.layers:
             if keras is not None and not family.has(layer, keras):
                 continue

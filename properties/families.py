@@ -60,8 +60,7 @@ class Family:
     the cell meets. `simpler` gives the cases that are one step simpler than a failing one.
     `of_batch` says whether a fact is drawn with the batch, and not given by a stratum.
     `versions` gives the first version of Keras that has a layer, and the first that has it no
-    more, empty where there is none. A family that is not `settled` has deviations that the ledger
-    does not know yet: its cells are collected where they are asked for by name.
+    more, empty where there is none.
     """
 
     name: str
@@ -74,7 +73,6 @@ class Family:
     simpler: Callable[[Any], Iterator[Any]]
     of_batch: Callable[[str], bool]
     versions: Callable[[str], tuple[str, str]] = lambda layer: ("", "")
-    settled: bool = True
 
     def has(self, layer: str, keras: str) -> bool:
         """Whether this version of Keras has the layer."""
@@ -281,7 +279,10 @@ _TRAINING_BATCH = recurrent_traits.OF_BATCH | {
     "batch_equals_inner",
     "single_position",
     "nothing_counts",
+    "fewer_axes_fit_behind",
+    "fewer_axes_alike",
 }
+_TRAINING_CONTENTS = ("content=", "varied=", "labels_hold=")
 _LAYER_BATCH = recurrent_traits.OF_BATCH | {
     "masks_differ",
     "key_and_value_masks_differ",
@@ -332,9 +333,8 @@ FAMILIES: dict[str, Family] = {
         training_traits,
         training_facts,
         simpler_training,
-        lambda fact: fact in _TRAINING_BATCH or fact.startswith(("content=", "varied=")),
+        lambda fact: fact in _TRAINING_BATCH or fact.startswith(_TRAINING_CONTENTS),
         lambda measure: (MEASURES[measure].since, MEASURES[measure].until),
-        settled=False,
     ),
     "broadcasting": Family(
         "broadcasting",

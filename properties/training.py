@@ -45,6 +45,7 @@ def by_valid_steps(case: TrainingCase) -> bool:
     f"{_WEIGHTS} ('entirely discarding the contribution of certain samples to the total loss')",
     applies=masked,
     choices=("other",),
+    share=2,
 )
 def training_isolation(case: TrainingCase) -> Plan:
     """What predictions, labels and weights of samples hold at masked steps changes no loss, no
@@ -75,6 +76,7 @@ def _referenced(case: TrainingCase) -> bool:
     source="keras.io/api/losses (reduction); the page of the loss or metric; the guide on masking",
     of=_known,
     applies=_referenced,
+    share=2,
 )
 def training_reduction(case: TrainingCase) -> Plan:
     """The loss, or the metric, equals the NumPy reference over valid steps, by the documented
@@ -90,6 +92,7 @@ def training_reduction(case: TrainingCase) -> Plan:
     of=_known,
     applies=lambda case: _referenced(case) and case.sample_weight != "absent",
     choices=("coinciding",),
+    share=2,
 )
 def weights_alignment(case: TrainingCase) -> Plan:
     """A weight of shape `(batch,)` acts on rows, one of shape `(batch, step)` on steps, also
@@ -118,6 +121,7 @@ def _equals_reference(case: TrainingCase) -> Plan:
     source=f"{_GUIDE}: padding is what makes rows as long as the longest of their batch",
     applies=by_valid_steps,
     choices=("inserted", "several"),
+    share=2,
 )
 def training_extension(case: TrainingCase) -> Plan:
     """More padding in a batch changes no loss, no metric, no gradient and no updated weight."""
@@ -155,6 +159,7 @@ def _longer(given: Given, case: TrainingCase) -> Given:
     level="should",
     applies=masked,
     choices=("all masked",),
+    share=2,
 )
 def all_masked(case: TrainingCase) -> Plan:
     """A batch without a valid step gives a finite loss and finite metrics, and leaves the weights
@@ -185,6 +190,7 @@ def all_masked(case: TrainingCase) -> Plan:
     of=lambda layer: MEASURES[layer].kind == "losses",
     applies=lambda case: case.trains and by_valid_steps(case) and case.sample_weight != "rows",
     choices=("ragged",),
+    share=2,
 )
 def training_compaction(case: TrainingCase) -> Plan:
     """One step of plain SGD on a padded batch equals the step that is computed from valid steps
@@ -226,6 +232,7 @@ def _same_everywhere(case: Any) -> bool:
     applies=_same_everywhere,
     choices=("ragged",),
     dear=True,
+    share=2,
 )
 def same_mask_same_loss(case: TrainingCase) -> Plan:
     """The same mask gives the same loss, metric and update, from whichever layer it comes, and
@@ -278,6 +285,8 @@ _FIT = (
     source=f"{_FIT}); a shape that fits no documented form is refused, never broadcast or cut",
     level="should",
     applies=lambda case: not case.inner and not case.way.endswith(("on_batch", "fit", "evaluate")),
+    share=4,  # what multiplies weights is the same code for all
+    dear=True,  # each shape is traced anew
 )
 def misfit_refused(case: TrainingCase) -> Plan:
     """Sample weights for more steps than there are, or with an axis too many, are refused."""
@@ -316,6 +325,7 @@ def _has_classes(case: Any) -> bool:
     applies=_has_classes,
     choices=("ragged",),
     dear=True,
+    share=2,
 )
 def class_weights(case: TrainingCase) -> Plan:
     """A class weight acts on the steps that have its label, as a sample weight of that step

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from typing import Any
 
@@ -16,7 +17,12 @@ from catalogue.training_cases import TrainingCase, Way
 from execution.implementation import Implementation, installed
 from execution.running import Execution, Runner
 from properties.families import FAMILIES
-from properties.training_family import simpler_training, training_facts, training_traits
+from properties.training_family import (
+    simpler_training,
+    training_facts,
+    training_strata,
+    training_traits,
+)
 from properties.training_setting import TrainingSetting
 from selftest.defects_of_training import DEFECTS
 from selftest.helpers import find_any, minimal
@@ -108,6 +114,31 @@ def test_a_cell_meets_every_way_to_mask() -> None:
             assert len({one.way for one in found}) >= 3
 
 
+def _places(property: str, measure: str, share: int) -> list[int]:
+    """Which of all configurations of a measure a cell meets, in order."""
+    declared = dataclasses.replace(PROPERTIES[property], share=share)
+    found = training_strata(declared, measure, 3, "graph", 0)
+    every = training_configurations(MEASURES[measure], keras_major=3)
+    return [[one.chosen for one in every].index(one.chosen) for one in found.members]
+
+
+def test_measures_of_one_form_share_configurations_out() -> None:
+    """Each meets the plainest and every second other one, the same in all its properties; one
+    that stands for its form meets all."""
+    assert _places("training_isolation", "MeanAbsoluteError", 1) == [0, 1, 2, 3, 4, 6, 7]
+    assert _places("training_reduction", "MeanSquaredError", 2) == [0, 1, 3, 4, 5, 7]
+    halves = {
+        tuple(_places("training_isolation", name, 2))
+        for name, entry in MEASURES.items()
+        if entry.kind == "losses"
+    }
+    assert halves >= {(0, 2, 4, 6), (0, 1, 3, 7)}
+    for measure in ("MeanAbsoluteError", "Huber", "Poisson"):
+        met = set(_places("training_isolation", measure, 2))
+        assert set(_places("training_extension", measure, 2)) <= met
+        assert _places("weights_alignment", measure, 2)
+
+
 def test_what_is_varied_is_another_content() -> None:
     """Inputs that Masking looks at, and weights that there are none of, are not varied."""
     masking = [
@@ -138,6 +169,34 @@ def test_traits_say_what_a_region_needs() -> None:
     )
     assert "nothing_counts" in training_traits(ignored)
     assert "ignore_class=None" in training_facts(replace(ignored, arguments={}), "cpu:0", "graph")
+
+
+def test_traits_say_how_fewer_axes_fit() -> None:
+    """Weights of rows fit beside steps where sizes coincide, and weigh the same for one row."""
+    traits = {"fewer_axes_fit_behind", "fewer_axes_alike"}
+
+    def found(mask: tuple[str, ...], **fields: Any) -> set[str]:
+        case = TrainingCase("MeanSquaredError", (RaggedBatch(mask),), **fields)
+        return training_traits(case) & traits
+
+    assert found(("10", "11"), sample_weight="rows") == {"fewer_axes_fit_behind"}
+    assert found(("10", "11", "11"), sample_weight="rows") == set()
+    assert found(("1", "0"), sample_weight="rows") == {"fewer_axes_fit_behind"}
+    assert found(("101",), sample_weight="rows") == traits
+    # With a step more they do not fit any more.
+    assert found(("10", "11"), sample_weight="rows", inserted=1) == set()
+    assert found(("101",)) == set()
+    # Masks of steps beside two positions in each.
+    assert found(("10", "11"), inner=2) == {"fewer_axes_fit_behind"}
+    assert found(("10",), inner=2) == {"fewer_axes_fit_behind"}
+    assert found(("1",), inner=2) == traits
+    assert found(("110", "111", "100"), inner=2) == set()
+
+
+def test_sizes_are_told_of_without_a_mask() -> None:
+    """What a batch holds at masked steps is not, for there are none."""
+    case = TrainingCase("MeanSquaredError", (RaggedBatch(("0",)),), mask="absent")
+    assert training_traits(case) == {"no_mask", "single_row", "single_step", "single_position"}
 
 
 def test_what_is_simpler_is_another_case() -> None:
