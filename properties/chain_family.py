@@ -20,7 +20,7 @@ from strategies.ragged import KINDS
 __all__ = ["CHAINS", "chain_facts", "chain_strata", "chain_traits", "simpler_chain"]
 
 CHAINS = tuple(FAMILIES_OF_CHAINS)
-_STRATA = 14  # chains of a cell, before it is thinned out
+_STRATA = 24  # chains of a cell, before it is thinned out
 # A graph of TimeDistributed over unknown steps costs ten times as much as another.
 _DEAR = {"chain: TimeDistributed before a recurrent layer": 2}
 

@@ -40,7 +40,7 @@ class Run:
 
         option = config.option
         profiles = {
-            "quick": Profile("quick", examples=1, thin=2),
+            "quick": Profile("quick", examples=1, thin=3),
             "standard": Profile("standard", examples=1),
             "nightly": Profile(
                 "nightly",

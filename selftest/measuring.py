@@ -72,15 +72,16 @@ def _entered(block: str, version: str, found: dict[str, _Pins]) -> str:
     name = re.search(r'^id = "(.*)"$', block, re.MULTILINE)
     pins = found.get(name[1] if name else "", [])
     shown = [pin for pin in pins if pin is not None]
-    if not shown or re.search(rf'^(deviating|healthy) = .*"{re.escape(version)}"', block, re.M):
+    if not shown or re.search(rf'^healthy = .*"{re.escape(version)}"', block, re.MULTILINE):
         return block
-    field = "deviating" if any(shown) else "healthy"
-    if re.search(rf"^{field} = \[", block, re.MULTILINE):
-        block = re.sub(rf"^({field} = \[.*)\]$", rf'\1, "{version}"]', block, flags=re.MULTILINE)
-    else:
-        block = re.sub(
-            r"^(deviating = .*)$", rf'\1\nhealthy = ["{version}"]', block, flags=re.MULTILINE
-        )
+    if not re.search(rf'^deviating = .*"{re.escape(version)}"', block, re.MULTILINE):
+        field = "deviating" if any(shown) else "healthy"
+        if re.search(rf"^{field} = \[", block, re.MULTILINE):
+            written = rf'\1, "{version}"]'
+            block = re.sub(rf"^({field} = \[.*)\]$", written, block, flags=re.MULTILINE)
+        else:
+            written = rf'\1\nhealthy = ["{version}"]'
+            block = re.sub(r"^(deviating = .*)$", written, block, flags=re.MULTILINE)
     if not any(shown):
         return block
     each = iter(pins)
@@ -94,6 +95,8 @@ def _entered(block: str, version: str, found: dict[str, _Pins]) -> str:
 
 def _but_not_on(pin: str, version: str) -> str:
     """The line of a pinned case, with a version on which it does not deviate."""
+    if re.search(rf'not_on = \[.*"{re.escape(version)}".*\] \}},$', pin):
+        return pin
     if "not_on = [" in pin:
         return f'{pin.removesuffix("] },")}, "{version}"] }},'
     return f'{pin.removesuffix(" },")}, not_on = ["{version}"] }},'

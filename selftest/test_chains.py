@@ -251,7 +251,7 @@ def chain_with_other() -> ChainCase:
 
 
 def test_strata_are_chains_with_batches_of_all_kinds() -> None:
-    """Fourteen for a property of full share, fewer for a dear one."""
-    for name, count in (("prediction", 14), ("builds_agree", 4)):
+    """Twenty-four for a property of full share, fewer for a dear one."""
+    for name, count in (("prediction", 24), ("builds_agree", 8)):
         strata = chain_strata(PROPERTIES[name], CHAINS[0], 3, "graph", 0)
         assert len(strata.members) == count

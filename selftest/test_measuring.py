@@ -67,3 +67,12 @@ def test_says_which_pinned_cases_do_not_deviate() -> None:
 def test_says_nothing_of_layers_that_are_not_there() -> None:
     """A version that has none of an entry's layers is entered nowhere."""
     assert entered(LEDGER, "keras 3.15.0", {"one": [None, None]}) == LEDGER
+
+
+def test_says_it_of_versions_that_are_entered() -> None:
+    """A pinned case that came later, and that does not deviate on a version that others do."""
+    text = entered(LEDGER, "keras 3.15.1", {"one": [True, False], "two": [False]})
+    assert entered(text, "keras 3.15.1", {"one": [True, False]}) == text
+    one, two = tomllib.loads(text)["deviation"]
+    assert (one["deviating"], two["deviating"]) == (["keras 3.15.1"], ["keras 3.15.1"])
+    assert [pin.get("not_on") for pin in one["pins"]] == [None, ["keras 3.15.1"]]
