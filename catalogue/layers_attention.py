@@ -131,7 +131,7 @@ def _multi_head(
     fixed: Mapping[str, Argument] | None = None,
     sequences: Sequences = _SELF_ATTENDED,
     explicit: bool = False,
-    most: int = 16,
+    most: int = 24,
     since: str = "",
 ) -> LayerEntry:
     """An entry of MultiHeadAttention, the class being the same for all of them."""

@@ -88,7 +88,8 @@ def test_every_kind_of_death_is_accounted_for(tmp_path: Path) -> None:
 def test_each_cell_may_cost_a_worker() -> None:
     """However many workers die, the run goes on to its end: no cell kills more than one."""
     deaths = tuple(Kill(f"[{cell}]", "exit", 0) for cell in CELLS if "multiply" in cell)
-    run = killed("--layer=multiply", workers=1, deaths=deaths)
+    named = [option for option in options() if option.startswith("--property=")]
+    run = killed("--layer=multiply", *named, workers=1, deaths=deaths)
     assert [one.outcome for one in run.record.entries] == ["crashed"] * len(deaths)
     assert run.record.complete
     assert "exited with status 3; what it ran is not known" in run.output

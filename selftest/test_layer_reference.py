@@ -26,6 +26,9 @@ PLAIN_ENTRIES = [
     if entry.layer == name and entry.source is None and name not in CUSTOM_LAYERS
 ]
 
+# The process dies of it on some versions: what the ledger knows as a crash.
+DEADLY = (Spec("AdaptiveMaxPooling1D", {"output_size": 1}),)
+
 
 def given(
     layer: str,
@@ -325,6 +328,8 @@ def test_equals_unmasked_keras(name: str, implementation: Implementation) -> Non
     tf = implementation.tensorflow
     compared = 0
     for case in configurations(entry):
+        if case.spec in DEADLY:
+            continue
         inputs = [
             np.random.default_rng(tensor.seed).uniform(-1, 1, tensor.shape).astype("float32")
             for tensor in case.tensors

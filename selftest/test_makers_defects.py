@@ -41,11 +41,14 @@ def _masking(
             return tf.identity(inputs)
 
         def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-            value = tf.cast(self.mask_value, inputs.dtype)
+            value = tf.constant(self.mask_value, inputs.dtype)
             if made is not None:
                 found = made(inputs, value)
             else:
-                found = tf.reduce_any(inputs != value, axis=list(range(2, inputs.shape.rank)))
+                # Inputs may have been float32 before they were cast to what the layer computes in.
+                narrow = tf.cast(tf.constant(self.mask_value, "float32"), inputs.dtype)
+                apart = (inputs != value) & (inputs != narrow)
+                found = tf.reduce_any(apart, axis=list(range(2, inputs.shape.rank)))
             if mask is None:
                 return found
             return found & mask if joined is None else joined(found, mask)
