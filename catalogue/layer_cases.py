@@ -186,10 +186,10 @@ class LayerEntry:
     expressions of a tensor's values and of its padding, where they are not free (an empty one for
     padding that is). `uses_mask` says whether a call makes use of a mask that it is given,
     `broadcasts` that a mask may be smaller than its tensor; `ones` counts axes of size 1 that a
-    mask is given behind its own. `applies` leaves out what cannot be
-    built. `since` is the first version of Keras that has the layer, `until` the first that has it
-    no more. `traits` names facts that a case of this layer alone may have. `restores` says
-    whether the layer may be restored from its configuration and from a file.
+    mask is given behind its own. `applies` leaves out what cannot be built. `since` is the first
+    version of Keras that has the layer, `until` the first that has it no more. `traits` names
+    facts that a case of this layer alone may have. `restores` says whether the layer may be
+    restored from its configuration and from a file.
     """
 
     name: str

@@ -39,7 +39,7 @@ def product_outcome(case: BroadcastCase) -> Plan:
     The rules are NumPy's for operators and functions, those of merging layers and of
     `tf.boolean_mask` their own: `catalogue.ways.placed`. The moment and the class depend on the
     mode and on whether shapes are known when the graph is traced, or symbolic tensors are
-    multiplied: `catalogue.broadcasting.refused_how` is the table.
+    multiplied: `catalogue.refusals.refused_how` is the table.
     """
     return Plan((_multiplied(case, _drawn(case, 0), _drawn(case, 1)),), (_outcome(case, "must"),))
 

@@ -34,8 +34,8 @@ def layer_strata(property: Property, layer: str, keras_major: int, mode: str, se
     """What a cell meets: each configuration with several kinds of batches."""
     found: list[LayerConfiguration] = []
     for other in range(_SEEDS):  # few configurations may hold none that the property speaks of
-        all_ = layer_configurations(LAYER_ENTRIES[layer], seed=seed + 10**6 * other)
-        found = [one for one in all_ if property.applies(plain_case(one))]
+        drawn = layer_configurations(LAYER_ENTRIES[layer], seed=seed + 10**6 * other)
+        found = [one for one in drawn if property.applies(plain_case(one))]
         if found:
             break
     found = found[_first(property, len(found)) :: property.share]
