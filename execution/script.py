@@ -213,6 +213,7 @@ class _Printer:
         else:
             operands = self.operand(step.left), self.operand(step.right)
             self._taken.add(step.name)
+            self._outputs[step.name] = 1 if step.model is None else 2
             self.lines += product_lines(step, operands, step.mode or self.mode)
 
     def _shapes_helper(self) -> None:

@@ -11,6 +11,12 @@ from catalogue.cases import Content, RecurrentCase
 from catalogue.expressions import Expression, expression
 from execution.running import Runner
 from properties.comparisons import Agrees, Mismatch, Plan, mismatches
+from properties.product_alternatives import (
+    added_as_a_bias,
+    batches_stretched,
+    selected_in_row_major_order,
+    truths_of_whole_numbers,
+)
 from properties.recurrent_setting import Setting
 
 __all__ = ["ALTERNATIVES", "VALUES", "happens_instead"]
@@ -74,6 +80,10 @@ ALTERNATIVES: dict[str, Callable[[Any], Plan]] = {
         as_if_nothing_were_masked,
         zeros_at_mirrored_steps,
         zero_last_output,
+        truths_of_whole_numbers,
+        added_as_a_bias,
+        batches_stretched,
+        selected_in_row_major_order,
     )
 }
 
