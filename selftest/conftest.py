@@ -10,6 +10,20 @@ from reports.ledger import Ledger
 from selftest.planting import LEDGER
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """With how many seeds planted defects must be seen."""
+    parser.addoption(
+        "--seeds", type=int, default=1, metavar="N", help="planted defects: with how many seeds"
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test of what is drawn takes the seeds that it is given, where it names none itself."""
+    named = [mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")]
+    if "seed" in metafunc.fixturenames and "seed" not in named:
+        metafunc.parametrize("seed", range(metafunc.config.getoption("--seeds")))
+
+
 @pytest.fixture(scope="module")
 def found() -> Implementation:
     """The Keras that is installed, imported once."""

@@ -284,7 +284,6 @@ def test_a_model_starts_afresh(found: Implementation) -> None:
 # -- planted defects -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("name", DEFECTS)
 def test_a_planted_defect_is_seen(name: str, seed: int, found: Implementation) -> None:
     """Masks and weights that are ignored, shifted, along the wrong axis: new."""
