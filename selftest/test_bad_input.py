@@ -70,12 +70,12 @@ def run(*options: str, **extra: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def here(*options: str) -> subprocess.CompletedProcess[str]:
+def here(*options: str, **extra: str) -> subprocess.CompletedProcess[str]:
     """The same in this process: starting another one takes ten times as long."""
     out, err = io.StringIO(), io.StringIO()
     arguments = [*COLLECT, *("-p", "no:faulthandler", "--capture=no"), *options]
     with (
-        mock.patch.dict(os.environ, environment({}), clear=True),
+        mock.patch.dict(os.environ, environment(extra), clear=True),
         contextlib.chdir(ROOT),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
@@ -89,7 +89,7 @@ def refused(*options: str, folder: Path | None = None, apart: bool = False, **ex
     before = sorted(folder.iterdir()) if folder else []
     if folder:
         options = (*options, f"--report={folder / 'report'}")
-    done = run(*options, **extra) if apart else here(*options)
+    done = (run if apart else here)(*options, **extra)
     said = done.stdout + done.stderr
     assert done.returncode == USAGE_ERROR, said
     assert "Traceback" not in said
@@ -112,14 +112,15 @@ def refused(*options: str, folder: Path | None = None, apart: bool = False, **ex
         ("--device=tpu:0", "cpu:0"),
         ("--mode=fast", "eager, graph, xla"),
         ("--profile=slow", "quick, standard, nightly"),
-        ("--layer=Lstm", "SimpleRNN, LSTM, GRU"),
-        ("--property=weather", "held_state"),
+        ("--layer=Lstm", "did you mean LSTM? "),
+        ("--property=held_stat", "did you mean held_state? "),
+        ("--property=weather", "`pytest --collect-only -q` lists"),
     ],
 )
-def test_an_unknown_name_is_refused_with_those_that_are_known(
+def test_an_unknown_name_is_refused_with_known_ones(
     option: str, choices: str, tmp_path: Path
 ) -> None:
-    """The option, what it was given, and what it could have been given."""
+    """The option, what it was given, and what it could have been given: all, or what is alike."""
     said = refused(option, folder=tmp_path)
     assert said.startswith(option.replace("=", " "))
     assert choices in said
@@ -319,6 +320,12 @@ def test_tf_keras_that_is_missing_is_named(tmp_path: Path) -> None:
     options = ("-p", "changed_versions", "--implementation=tf_keras")
     said = refused(*options, apart=True, PYTHONPATH=str(plugins))
     assert said.startswith("tf_keras is not installed beside TensorFlow ")
+
+
+def test_another_backend_is_refused() -> None:
+    """Keras on JAX or PyTorch has no `tf.function`; before anything is imported it is said so."""
+    said = refused(KERAS_BACKEND="jax")
+    assert said == "KERAS_BACKEND=jax: masks are tested on TensorFlow; unset the variable"
 
 
 # -- Ctrl-C ----------------------------------------------------------------------------------

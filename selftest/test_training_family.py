@@ -298,12 +298,12 @@ def test_a_planted_defect_is_seen(name: str, seed: int, found: Implementation) -
     "measure", ["MeanSquaredError", "CategoricalCrossentropy", "metric BinaryAccuracy"]
 )
 def test_equivalent_measures_are_not_seen(measure: str, found: Implementation) -> None:
-    """A class that only has another name has nothing new."""
+    """A class that only has another name has nothing new, in as much as `quick` meets."""
     entry = MEASURES[measure]
     real = getattr(getattr(found.keras, entry.kind), entry.cls)
     same = type(entry.cls, (real,), {})
     planted = Implementation(found.installed, {f"{entry.kind}.{entry.cls}": same})
     for property in TRAINING:
         if PROPERTIES[property].of(measure):
-            outcome = entry_of_cell(planted, measure, property, 0)["outcome"]
+            outcome = entry_of_cell(planted, measure, property, 0, thin=3)["outcome"]
             assert outcome in ("holds", "deviates"), property
