@@ -135,7 +135,7 @@ class Run:
             ledger = load_checked(path)
         except LedgerError as error:
             raise pytest.UsageError(f"ledger {error}") from None
-        return ledger.affected(self.found.name, self.found.keras)
+        return ledger.affected(self.found.name, self.found.keras, self.found.tensorflow)
 
     @staticmethod
     def name(cell: Any) -> str:

@@ -9,8 +9,9 @@ import msgspec
 from packaging.version import Version
 
 __all__ = [
-    "IMPLEMENTATIONS",
     "KINDS",
+    "MEASURED",
+    "TENSORFLOW",
     "Deviation",
     "Instead",
     "Kind",
@@ -36,7 +37,9 @@ Kind = Literal[
 ]
 KINDS: tuple[str, ...] = get_args(Kind)
 _DEADLY = frozenset({"crash", "hang"})  # a case takes its process along, or never lets it go on
-IMPLEMENTATIONS = ("keras", "tf_keras")
+TENSORFLOW = "tensorflow"
+MEASURED = ("keras", "tf_keras", TENSORFLOW)
+"""What the versions of an entry may be of: an implementation, or TensorFlow underneath it."""
 
 
 class Region(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -138,8 +141,9 @@ class Deviation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One cause for which some versions depart from some properties.
 
     `deviating` and `healthy` are versions that were measured, such as `keras 3.15.1`; what
-    counts as affected is derived from them. A `*` among `layers` stands for all: the cause lies
-    before any layer. `also` are further kinds in which the one cause shows:
+    counts as affected is derived from them. Where the cause lies below Keras they are versions
+    of TensorFlow alone, such as `tensorflow 2.21.0`. A `*` among `layers` stands for all: the
+    cause lies before any layer. `also` are further kinds in which the one cause shows:
     a mask of the wrong shape may be refused at one place and silently broadcast at another.
     """
 
@@ -166,9 +170,9 @@ class Deviation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return layer in self.layers or "*" in self.layers
 
     def affects(self, name: str, version: str | Version) -> bool:
-        """Whether a version of an implementation counts as affected.
+        """Whether a version of an implementation, or of TensorFlow, counts as affected.
 
-        Within one implementation and major version: from the oldest version measured to deviate
+        Within one of these and major version: from the oldest version measured to deviate
         up to the newest, and on from there where nothing newer was measured to be healthy. What
         lies between a deviating version and a healthy one beyond it was not measured: it counts
         as healthy, so that a deviation there is reported and not excused.
@@ -221,15 +225,23 @@ class Ledger(msgspec.Struct, frozen=True):
     def __len__(self) -> int:
         return len(self.deviations)
 
-    def affected(self, name: str, version: str) -> Ledger:
-        """What the ledger says of one version of an implementation."""
-        here = Key(name, Version(version))
+    def affected(self, name: str, version: str, tensorflow: str = "") -> Ledger:
+        """What the ledger says of one version of an implementation, and of TensorFlow below it."""
+        here = {Key(name, Version(version))}
+        if tensorflow:
+            here.add(Key(TENSORFLOW, Version(tensorflow)))
 
         def replayed(one: Deviation) -> Deviation:
-            pins = tuple(pin for pin in one.pins if here not in map(key_of, pin.not_on))
+            pins = tuple(pin for pin in one.pins if here.isdisjoint(map(key_of, pin.not_on)))
             return one if pins == one.pins else msgspec.structs.replace(one, pins=pins)
 
-        return Ledger(tuple(replayed(one) for one in self.deviations if one.affects(name, version)))
+        return Ledger(
+            tuple(
+                replayed(one)
+                for one in self.deviations
+                if any(one.affects(key.name, key.version) for key in here)
+            )
+        )
 
     def excuses(
         self, property: str, layer: str, comparison: str, kind: str, facts: Collection[str]

@@ -12,8 +12,9 @@ import msgspec
 from packaging.version import InvalidVersion
 
 from reports.ledger import (
-    IMPLEMENTATIONS,
     KINDS,
+    MEASURED,
+    TENSORFLOW,
     Deviation,
     Instead,
     Key,
@@ -133,11 +134,16 @@ def _version_problems(deviation: Deviation) -> Iterator[str]:
             except InvalidVersion:
                 yield f"{field} {text!r} is no name and version such as 'keras 3.15.1'"
                 continue
-            if key.name not in IMPLEMENTATIONS:
-                choices = " or ".join(IMPLEMENTATIONS)
-                yield f"{field} {text!r} names an unknown implementation: choose {choices}"
+            if key.name not in MEASURED:
+                yield (
+                    f"{field} {text!r} names an unknown implementation: "
+                    f"choose {listed(MEASURED, 'or')}"
+                )
             if measured.setdefault(key, field) != field:
                 yield f"{text!r} is both deviating and healthy"
+    names = {key.name for key in measured}
+    if TENSORFLOW in names and len(names) > 1:
+        yield "versions of TensorFlow stand beside others: a cause follows the one or the other"
 
 
 def _scope_problems(

@@ -38,7 +38,7 @@ class NaiveRunner(Runner):
 
 def _ledger(found: Any) -> Any:
 
-    return load_checked(_LEDGER).affected(found.name, found.keras)
+    return load_checked(_LEDGER).affected(found.name, found.keras, found.tensorflow)
 
 
 def _measured(runner: Runner, ledger: Any, layer: str, seconds: float) -> dict[str, Any]:

@@ -34,4 +34,4 @@ def found() -> Implementation:
 def ledger(found: Implementation) -> Ledger:
     """What is known of it."""
     here = found.installed
-    return load_checked(LEDGER).affected(here.name, here.keras)
+    return load_checked(LEDGER).affected(here.name, here.keras, here.tensorflow)

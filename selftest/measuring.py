@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 import msgspec
@@ -20,7 +21,7 @@ from properties.alternatives import happens_instead
 from properties.cells import load_checked
 from properties.comparisons import mismatches
 from properties.test_conformance import FAMILIES, PROPERTIES
-from reports.ledger import Deviation, Pin
+from reports.ledger import TENSORFLOW, Deviation, Pin
 from selftest.planting import LEDGER
 
 __all__ = ["entered", "measured"]
@@ -29,16 +30,20 @@ __all__ = ["entered", "measured"]
 _Pins = list[bool | None]
 
 
-def measured(implementation: Implementation) -> dict[str, _Pins]:
+def measured(
+    implementation: Implementation, only: Collection[str] | None = None
+) -> dict[str, _Pins]:
     """For each entry of the ledger, whatever its versions, which of its pinned cases deviate.
 
-    None where the version does not have the layer.
+    None where the version does not have the layer. With `only` these ids and no others.
     """
     runners = {
         mode: Runner(implementation, Execution("cpu:0", mode)) for mode in ("eager", "graph")
     }
     found: dict[str, _Pins] = {}
     for entry in load_checked(LEDGER):
+        if only and entry.id not in only:
+            continue
         if entry.kind in ("crash", "hang"):
             continue  # these are replayed in processes of their own
         found[entry.id] = [_deviates(entry, pin, runners[pin.mode]) for pin in entry.pins]
@@ -62,10 +67,18 @@ def _deviates(entry: Deviation, pin: Pin, runner: Runner) -> bool | None:
     )
 
 
-def entered(text: str, version: str, found: dict[str, _Pins]) -> str:
-    """The text of a ledger with a version among those measured to deviate, or not to."""
+def entered(text: str, version: str, found: dict[str, _Pins], tensorflow: str = "") -> str:
+    """The text of a ledger with a version among those measured to deviate, or not to.
+
+    Entries whose versions are TensorFlow's get that of `tensorflow` instead.
+    """
+
+    def own(block: str) -> str:
+        follows = re.search(rf'^deviating = \["{TENSORFLOW} ', block, re.MULTILINE)
+        return f"{TENSORFLOW} {tensorflow}" if follows else version
+
     blocks = re.split(r"(?=^\[\[deviation\]\]$)", text, flags=re.MULTILINE)
-    return "".join(_entered(block, version, found) for block in blocks)
+    return "".join(_entered(block, own(block), found) for block in blocks)
 
 
 def _entered(block: str, version: str, found: dict[str, _Pins]) -> str:
@@ -106,10 +119,11 @@ def main(arguments: list[str] | None = None) -> int:
     """Print a line for each entry; its exit status is 0."""
     parser = argparse.ArgumentParser(prog="python -m selftest.measuring", description=__doc__)
     parser.add_argument("--implementation", default="keras", metavar="NAME")
+    parser.add_argument("--entry", action="append", metavar="ID", help="only this one (all)")
     parser.add_argument("--enter", action="store_true", help="write the version into the ledger")
     options = parser.parse_args(arguments)
     here: Installed = installed(options.implementation)
-    found = measured(Implementation(here))
+    found = measured(Implementation(here), options.entry)
     for name, pins in found.items():
         shown = [pin for pin in pins if pin is not None]
         if not shown:
@@ -119,7 +133,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{here}: {name}: {verdict}, {sum(shown)} of {len(shown)} pinned cases deviate")
     if options.enter:
         path = Path(LEDGER)
-        path.write_text(entered(path.read_text(), f"{here.name} {here.keras}", found))
+        version = f"{here.name} {here.keras}"
+        path.write_text(entered(path.read_text(), version, found, here.tensorflow))
     return 0
 
 

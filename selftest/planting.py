@@ -51,7 +51,7 @@ class Ground:
         """The installed implementation of this name, with the ledger as far as it speaks of it."""
         implementation = Implementation(installed(name))
         found = implementation.installed
-        ledger = load_checked(LEDGER).affected(found.name, found.keras)
+        ledger = load_checked(LEDGER).affected(found.name, found.keras, found.tensorflow)
         return cls(implementation, ledger)
 
     def planted(self, defect: Defect) -> Ground:

@@ -113,6 +113,7 @@ COMPARISONS = 'comparisons = [{property = "padding_is_ignored", comparison = "ou
         ('all = ["unroll=True"]', 'all = ["mode=eager"]', "pin 1: mode 'graph' is outside"),
         ('"keras 3.0.0"', '"keras three"', "deviating 'keras three' is no name and version"),
         ('"keras 3.0.0"', '"3.0.0"', "deviating '3.0.0' is no name and version"),
+        ('"keras 2.15.0"', '"tensorflow 2.15.1"', "versions of TensorFlow stand beside others"),
         ('"keras 2.15.0"', '"kears 2.15.0"', "healthy 'kears 2.15.0' names an unknown impl"),
         ("case = {", 'not_on = ["keras 2.15.0"], case = {', "pin 1: not_on 'keras 2.15.0' is not"),
         (
@@ -262,6 +263,19 @@ def test_a_range_is_what_was_measured_to_deviate(version: str, affected: bool) -
     ledger = Ledger((deviation(("keras 3.4.0", "keras 3.6.0"), ("keras 3.1.0", "keras 3.8.0")),))
     assert bool(len(ledger.affected("keras", version))) is affected
     assert not len(ledger.affected("tf_keras", version))
+
+
+def test_what_lies_below_keras_follows_tensorflow() -> None:
+    """An entry of TensorFlow's versions is about every Keras on them, and about no other."""
+    one = deviation(("tensorflow 2.20.0", "tensorflow 2.21.0"), ("tensorflow 2.15.1",))
+    pin = msgspec.structs.replace(one.pins[0], not_on=("tensorflow 2.21.0",))
+    ledger = Ledger((msgspec.structs.replace(one, pins=(pin, *one.pins)),))
+    for name, version in (("keras", "3.15.1"), ("tf_keras", "2.21.0")):
+        assert [len(each.pins) for each in ledger.affected(name, version, "2.21.0")] == [1]
+        assert [len(each.pins) for each in ledger.affected(name, version, "2.20.0")] == [2]
+        assert not len(ledger.affected(name, version, "2.15.1"))
+        assert not len(ledger.affected(name, version))
+    assert one.describe_range().startswith("tensorflow 2.20.0 and newer 2.x")
 
 
 def test_a_range_without_a_newer_healthy_version_is_open() -> None:

@@ -52,6 +52,15 @@ def test_enters_a_version(found: dict[str, list[bool | None]], old: str, new: st
     assert entered(text, "keras 3.15.0", found) == text
 
 
+def test_enters_the_version_of_tensorflow_where_an_entry_follows_that() -> None:
+    """Whichever Keras was measured on it."""
+    ledger = LEDGER.replace('"keras 3.15.1"', '"tensorflow 2.21.0"', 1)
+    text = entered(ledger, "keras 3.13.2", {"one": [True, True], "two": [False]}, "2.20.0")
+    one, two = tomllib.loads(text)["deviation"]
+    assert one["deviating"] == ["tensorflow 2.21.0", "tensorflow 2.20.0"]
+    assert two["healthy"] == ["keras 2.15.0", "keras 3.13.2"]
+
+
 def test_says_which_pinned_cases_do_not_deviate() -> None:
     """Where others do, something comes before the cause: these are not replayed there."""
     text = entered(LEDGER, "keras 3.15.0", {"one": [True, False], "two": []})
