@@ -18,7 +18,7 @@ from execution.results import Results
 from properties.comparisons import Agrees, Comparison, Plan, Raises, mismatches
 from properties.layer_setting import LayerSetting
 
-__all__ = ["UNSAID", "Answer", "Asked", "Departure", "Masks", "are_predicted"]
+__all__ = ["ELSEWHERE", "UNSAID", "Answer", "Asked", "Departure", "Masks", "are_predicted"]
 
 UNSAID: Final = object()
 """A mask of which a departure says nothing."""
@@ -32,12 +32,13 @@ class Answer:
     """What a call gives: an exception of one of these classes, or outputs and a mask.
 
     `outputs` computes them in a floating dtype, NaN where nothing is said of them; None says
-    nothing of any.
+    nothing of any. `steps` is how many the first output has, where that is all that is said.
     """
 
     refused: tuple[str, ...] = ()
     outputs: _Compute | None = None
     mask: Any = UNSAID
+    steps: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,6 +108,9 @@ class Asked:
         assert reference is not None
         return lambda dtype: reference(self.given(dtype, masks, inputs))
 
+
+ELSEWHERE: Final = Answer(refused=("no exception at all",))
+"""The answer of a departure to a call that is none of its own."""
 
 Departure = Callable[[Asked], "Answer | None"]
 """What a call gives instead; None where nothing is said of it."""
@@ -201,6 +205,9 @@ def _predicted(answer: Answer, step: Call, setting: LayerSetting) -> Iterator[Co
         if answer.mask is not None:
             same = f"mask is not None and mask.dtype.name == {answer.mask.dtype.name!r}"
             yield Agrees("dtype of the mask", expression(same, mask=came), literal(True))
+    if answer.steps is not None:
+        found = expression("y.shape[1]", y=Output(step.name))
+        yield Agrees("steps", found, literal(answer.steps))
     if answer.outputs is None:
         return
     compute = answer.outputs

@@ -14,7 +14,7 @@ from catalogue.attention_reference import Attending, allowed, attending, scored
 from catalogue.head_attention_reference import heads
 from catalogue.layer_cases import Given
 from catalogue.layer_reference import by_chance
-from properties.departures import Answer, Asked, Departure, Masks
+from properties.departures import ELSEWHERE, Answer, Asked, Departure, Masks
 
 __all__ = ["DEPARTURES"]
 
@@ -131,6 +131,26 @@ def _bounded(layer: str, inputs: list[np.ndarray], masks: Masks) -> np.ndarray:
         output = bound(output if valid is None else np.where(valid, output, other), other)
         valid = None if mask is None or valid is None else valid | mask
     return output
+
+
+def no_travelling_mask_arrives(asked: Asked) -> Answer | None:
+    """A custom layer that notes its mask notes that there is none, but for one that is given."""
+    x, mask = asked.inputs[0], asked.explicit[0]
+    noted = -np.ones(x.shape[:2]) if mask is None else mask.astype("float64")
+    return Answer(outputs=lambda dtype: [asked.given(dtype).inputs[0], noted.astype(dtype)])
+
+
+def no_rows_keep_their_steps(asked: Asked) -> Answer | None:
+    """A batch without rows has as many steps as it came with, whatever a convolution takes off."""
+    (x,), spec = asked.inputs, asked.case.spec
+    if len(x):
+        return None
+    steps = x.shape[1]
+    if spec.get("padding") == "causal":  # the steps in front are there by then
+        kernel, apart = spec.get("kernel_size"), spec.get("dilation_rate", 1)
+        assert isinstance(kernel, int) and isinstance(apart, int)
+        steps += apart * (kernel - 1)
+    return Answer(steps=steps)
 
 
 # -- padding that takes part -----------------------------------------------------------------
@@ -275,15 +295,76 @@ def heads_weigh_what_is_masked(asked: Asked) -> Answer | None:
     return Answer(outputs=outputs)
 
 
+# -- masks that do not fit -------------------------------------------------------------------
+
+
+def masks_are_made_to_fit(asked: Asked) -> Answer | None:
+    """A mask of a single row is that of all rows, and of one of more steps the first ones count.
+
+    Nothing is said of rows of huge padding.
+    """
+    return _as_usual(dataclasses.replace(asked, explicit=_fitted(asked)))
+
+
+def a_mask_of_the_query_means_nothing(asked: Asked) -> Answer | None:
+    """A mask of the query that does not fit is not looked at."""
+    return _unless(asked, 0)
+
+
+def a_mask_of_the_key_means_nothing(asked: Asked) -> Answer | None:
+    """A mask of the key that does not fit is not looked at."""
+    return _unless(asked, 2)
+
+
+def _unless(asked: Asked, place: int) -> Answer | None:
+    """The answer without the mask at a place, where it is the one that does not fit."""
+    steps = [x.shape[:2] for x in asked.inputs]
+    wrong = [k for k, m in enumerate(asked.explicit) if m is not None and m.shape != steps[k]]
+    if wrong != [place]:
+        return ELSEWHERE
+    explicit = [None if k == place else mask for k, mask in enumerate(asked.explicit)]
+    return _as_usual(dataclasses.replace(asked, explicit=explicit))
+
+
+def _fitted(asked: Asked) -> Masks:
+    """Explicit masks cut to the steps, and broadcast to the rows, of their tensors."""
+    found: Masks = []
+    for x, mask in zip(asked.inputs, asked.explicit, strict=True):
+        if mask is None:
+            found.append(None)
+            continue
+        cut = mask[:, : x.shape[1]]
+        found.append(np.broadcast_to(cut, (len(x), *cut.shape[1:])) if len(cut) == 1 else cut)
+    return found
+
+
+def _as_usual(asked: Asked) -> Answer | None:
+    """What a layer gives of masks that fit."""
+    layer = asked.case.spec.layer
+    if layer in ("Attention", "AdditiveAttention"):
+        return scores_of_masked_values_are_shifted(asked)
+    if layer in ("MultiHeadAttention", "GroupQueryAttention"):
+        return heads_weigh_what_is_masked(asked)
+    if layer == "TimeDistributed":
+        return as_many_steps_as_there_are_rows(asked)
+    huge = _of_huge_padding(asked)
+    return Answer(outputs=lambda dtype: _without(huge, asked.reference()(dtype)))
+
+
 _ALL: tuple[Departure, ...] = (
     a_mask_is_made_of_values_alone,
     a_mask_of_steps_is_taken_for_one_of_features,
+    a_mask_of_the_key_means_nothing,
+    a_mask_of_the_query_means_nothing,
     a_second_call_sees_no_masks,
     as_if_no_mask_had_come,
     as_many_steps_as_there_are_rows,
     heads_weigh_what_is_masked,
     masks_are_joined_by_or,
+    masks_are_made_to_fit,
     masks_get_one_axis_more,
+    no_rows_keep_their_steps,
+    no_travelling_mask_arrives,
     only_rows_that_hold_padding,
     scores_of_masked_values_are_shifted,
     the_mask_goes_out_as_it_came_in,
