@@ -184,8 +184,8 @@ def _asked(case: LayerCase, step: Call, results: Results, mode: str) -> Asked:
     if entry.parameters:
         given = [step.kwargs.get(f"{name}_mask") for name in entry.parameters[:count]]
     else:
-        mask = step.kwargs.get("mask")
-        given = list(mask) if isinstance(mask, list) else [mask]
+        whole = step.kwargs.get("mask")
+        given = list(whole) if isinstance(whole, list) else [whole]
     explicit = [
         None if one is None else value_of(one, results.outputs)  # type: ignore[arg-type]
         for one in given

@@ -184,10 +184,10 @@ def _padded_rows(asked: Asked) -> np.ndarray:
     return np.asarray(np.logical_or.reduce([np.zeros(len(asked.inputs[0]), bool), *rows]))
 
 
-def _without(rows: np.ndarray, found: Any) -> Any:
-    """Outputs with NaN in some rows."""
+def _without(rows: np.ndarray, found: Any) -> list[np.ndarray]:
+    """Outputs with NaN in some rows; none where chance decides."""
     if found is None:
-        return None
+        return []
     outputs = found if isinstance(found, list) else [found]
     return [
         np.where(rows.reshape(-1, *[1] * (y.ndim - 1)), y.dtype.type(np.nan), y) for y in outputs
@@ -371,7 +371,6 @@ _ALL: tuple[Departure, ...] = (
 )
 
 DEPARTURES: dict[str, Departure] = {
-    function.__name__.replace("_", " "): function
-    for function in _ALL  # type: ignore[attr-defined]
+    function.__name__.replace("_", " "): function for function in _ALL
 }
 """By the names that the ledger gives them."""
