@@ -11,6 +11,9 @@ _DEFAULTS = {
     "TF_NUM_INTEROP_THREADS": "1",
     "TF_FORCE_GPU_ALLOW_GROWTH": "true",  # else the first process takes the whole card
     "NVIDIA_TF32_OVERRIDE": "0",  # TF32 keeps 10 bits of a float32 product
+    # What TensorFlow chooses by itself where the CPU has AVX-512 instructions for it: kernels that
+    # differ in what they accept, on one machine as on another.
+    "TF_ENABLE_ONEDNN_OPTS": "1",
     "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # as nvidia-smi counts
     "KERAS_BACKEND": "tensorflow",
 }

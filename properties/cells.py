@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import msgspec
 
 from execution.running import Execution
-from properties.alternatives import ALTERNATIVES
+from properties.alternatives import NAMES
 from properties.families import FAMILIES
 from properties.registry import PROPERTIES
 from reports.ledger import Ledger as LedgerOnFile
@@ -101,7 +101,7 @@ def load_checked(path: str | os.PathLike[str]) -> LedgerOnFile:
     known = {
         name: tuple(filter(one.of, FAMILIES[one.family].layers)) for name, one in PROPERTIES.items()
     }
-    ledger = load_ledger(path, properties=known, alternatives=tuple(ALTERNATIVES))
+    ledger = load_ledger(path, properties=known, alternatives=NAMES)
     for deviation in ledger:
         for pin in deviation.pins:
             problem = _pin_problem(deviation, pin)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.database import DirectoryBasedExampleDatabase
 
 from execution.running import Runner
-from properties.alternatives import happens_instead
+from properties.alternatives import Seen, happens_instead
 from properties.cells import Cell, Ledger, Profile
 from properties.comparisons import Mismatch, Plan, mismatches
 from properties.deaths import Deaths
@@ -175,11 +175,11 @@ class CellRunner:
             if self.deaths.excuse(case):
                 continue
             found = [
-                mismatch
-                for mismatch in self._mismatches(case)
-                if pin.comparison in ("*", mismatch.comparison.name)
-                and mismatch.kind in deviation.kinds
-                and happens_instead(deviation.instead, case, mismatch, self.runner, True)
+                seen.mismatch
+                for seen in self._seen(case)
+                if pin.comparison in ("*", seen.mismatch.comparison.name)
+                and seen.mismatch.kind in deviation.kinds
+                and happens_instead(deviation.instead, case, seen, self.runner, True)
             ]
             if found:
                 self.excused[deviation.id] += 1
@@ -290,25 +290,24 @@ class CellRunner:
         facts: frozenset[str] = self._facts(case) if self.regions or self.survey else frozenset()
         self.outside += self._lies_outside(facts)
         plan = self.property.function(case)
-        found = self._mismatches(case, plan)
+        found = self._seen(case, plan)
         if not found and self.survey is None:
             return []
         facts = facts or self._facts(case)
-        unknown = [one for one in found if not self._excused(case, one, facts)]
+        unknown = [one.mismatch for one in found if not self._excused(case, one, facts)]
         if self.survey is not None:
-            self.survey.note(case, facts, plan, unknown, found)
+            self.survey.note(case, facts, plan, unknown, [one.mismatch for one in found])
         return unknown
 
-    def _excused(self, case: Any, mismatch: Mismatch, facts: frozenset[str]) -> bool:
+    def _excused(self, case: Any, seen: Seen, facts: frozenset[str]) -> bool:
         """Whether an entry of the ledger knows a departure, and what happens instead with it."""
+        mismatch = seen.mismatch
         cell, name = self.cell, mismatch.comparison.name
         for one in self.ledger.excuses(cell.property, cell.layer, name, mismatch.kind, facts):
             # What needs calls of its own is looked at once a configuration.
             key = (one.id, repr(getattr(case, "spec", None)))
             with self.journal.running(case):
-                fits = happens_instead(
-                    one.instead, case, mismatch, self.runner, key not in self._tried
-                )
+                fits = happens_instead(one.instead, case, seen, self.runner, key not in self._tried)
             if fits:
                 self._tried.add(key)
                 self.excused[one.id] += 1
@@ -316,7 +315,7 @@ class CellRunner:
                 return True
         return False
 
-    def _mismatches(self, case: Any, plan: Plan | None = None) -> list[Mismatch]:
+    def _seen(self, case: Any, plan: Plan | None = None) -> list[Seen]:
         plan = self.property.function(case) if plan is None else plan
         if not plan.comparisons:
             self.silent += 1
@@ -325,7 +324,7 @@ class CellRunner:
             results = self.runner.run(plan.steps)
         started = time.perf_counter()
         try:
-            return list(mismatches(plan, results))
+            return [Seen(one, plan, results) for one in mismatches(plan, results)]
         finally:
             self.checking += time.perf_counter() - started
 
