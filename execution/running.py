@@ -190,6 +190,7 @@ class Runner:
     def _define(self, step: Define) -> _Built:
         key = (step.name, step.source)
         if key not in self._layers:
+            self.counters.counts[f"build {step.way}"] += 1
             with self.counters.of("build"):
                 names = self.implementation.defined(step.source, step.customs)
                 self._layers[key] = _Built(names[step.name], step, parts=names["layers"])
@@ -220,7 +221,8 @@ class Runner:
             with self.counters.of(step.method):
                 given = values[0] if len(values) == 1 else values
                 quiet = {"verbose": 0} if step.method == "predict" else {}
-                found = getattr(scope[step.layer].layer, step.method)(given, **quiet)
+                options = {**quiet, **step.kwargs}
+                found = getattr(scope[step.layer].layer, step.method)(given, **options)
                 arrays = [np.asarray(array) for array in self._tf.nest.flatten(found)]
                 told, presence, mask_arrays = [], [False] * len(arrays), []
         elif step.saved:

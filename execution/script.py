@@ -332,7 +332,8 @@ class _Printer:
             call = self._saved(step)
         if step.method:
             arrays = ", ".join(self.operand(leaf) for leaf in leaves_of(step))
-            call = f"{step.layer}.{step.method}([{arrays}])"
+            options = "".join(f", {name}={value!r}" for name, value in step.kwargs.items())
+            call = f"{step.layer}.{step.method}([{arrays}]{options})"
         if f"{step.name}{_MASK}" in self._masks:
             name = f"{step.name}_mask"
             if eager:
@@ -355,7 +356,7 @@ class _Printer:
             "with warnings.catch_warnings(record=True) as warned:",
             '    warnings.simplefilter("always")',
             f"    {call}",
-            f'{name} = ["mask" in str(one.message) for one in warned]',
+            f'{name} = [str(one.message) for one in warned if "mask" in str(one.message)]',
         ]
 
     def _graph(self, step: Call) -> str:
