@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
 from typing import Literal
 
@@ -183,16 +183,19 @@ def folded(
     inputs: list[np.ndarray],
     dtype: str | None = None,
     passages: Mapping[str, Passage] = MappingProxyType({}),
+    taking: Collection[str] = (),
 ) -> list[Stage]:
     """The contracts and references of a chain's layers, one after the other.
 
     `inputs` are arrays as the chain is given them. Each layer computes in the dtype of its
     policy, or all of them in `dtype`, of what their policies leave of their inputs and weights.
-    `passages` are contracts of masks other than the documented ones, by the layer's name.
+    `passages` are contracts of masks other than the documented ones, by the layer's name; what
+    layers of the names `taking` are called on has lost its mask for those that come later, unless
+    it is cast before.
     """
     tensors = [_Known(array, mask, True) for array, mask in zip(inputs, case.masks, strict=True)]
     stages: list[Stage] = []
-    layers = 0
+    kinds, layers = [case.dtype] * len(tensors), 0
     with np.errstate(all="ignore"):
         for place, node in enumerate(case.nodes):
             entry = entry_of_node(node)
@@ -224,7 +227,12 @@ def folded(
                     told=entry.stops and masked,
                 )
             )
+            if node.spec.layer in taking:
+                for number in node.inputs:
+                    if kinds[number] == node.policy.removeprefix("mixed_"):
+                        tensors[number] = _unmasked(tensors[number])
             tensors.append(found)
+            kinds.append(node.policy.removeprefix("mixed_"))
             layers += node.operation is None
     return stages
 

@@ -10,6 +10,7 @@ import numpy as np
 from catalogue.cases import Content, RecurrentCase
 from catalogue.expressions import Expression, expression
 from execution.running import Runner
+from properties.chain_alternatives import CHAIN_ALTERNATIVES
 from properties.comparisons import Agrees, Mismatch, Plan, mismatches
 from properties.recurrent_setting import Setting
 
@@ -74,6 +75,7 @@ ALTERNATIVES: dict[str, Callable[[Any], Plan]] = {
         as_if_nothing_were_masked,
         zeros_at_mirrored_steps,
         zero_last_output,
+        *CHAIN_ALTERNATIVES,
     )
 }
 

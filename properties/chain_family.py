@@ -10,7 +10,7 @@ import msgspec
 from hypothesis import strategies as st
 
 from catalogue.cases import RaggedBatch
-from catalogue.chain_shapes import fits, settled, ways_of
+from catalogue.chain_shapes import features, fits, settled, ways_of
 from catalogue.chains import ChainCase
 from catalogue.layer_cases import Tensor
 from catalogue.traits import batch_traits
@@ -45,7 +45,7 @@ def chain_strata(property: Property, layer: str, keras_major: int, mode: str, se
     for place in range(count):
         pool = pool or rng.sample(kinds, len(kinds))
         chains = layer_chains(family=layer, kind=pool.pop(), choices=property.choices)
-        strata.append(Stratum(f"{place}", st.tuples(chains)))
+        strata.append(Stratum(f"{place}", st.tuples(chains.filter(property.applies))))
     return Strata(tuple(strata))
 
 
@@ -65,6 +65,7 @@ def chain_traits(case: ChainCase) -> frozenset[str]:
         "rows_equal_steps": len(case.tensors[0].mask) == len(case.tensors[0].mask[0]),
         "nested_twice": _nested_twice(case),
         "several_dtypes": len({node.policy for node in case.nodes}) > 1,
+        "ends_without_steps": features(case)[-1] == (),
         "last_batch_smaller": len(case.tensors[0].mask) % 2 == 1,
         "join": any(len(node.inputs) > 1 for node in case.nodes),
         "travelling_mask": True,

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from catalogue.cases import Content
-from catalogue.chain_shapes import visible
+from catalogue.chain_shapes import visible, ways_of
 from catalogue.chain_source import again_source, chain_source, consumers_source, each_of
-from catalogue.chains import ChainCase, Passage, Stage, Way, folded
+from catalogue.chains import ChainCase, Stage, Way, folded
 from catalogue.custom_layers import CUSTOM_LAYERS
 from catalogue.expressions import Expression, Output, expression, literal
 from catalogue.layer_cases import Tensor
@@ -20,7 +21,7 @@ from catalogue.steps import Call, Define, Step
 from properties.comparisons import Tolerance
 from properties.contents import content_source
 
-__all__ = ["ChainSetting"]
+__all__ = ["ChainSetting", "called_again"]
 
 _MASK_VALUES = {"zeros": 0.0, "ones": 1.0}
 
@@ -142,19 +143,20 @@ class ChainSetting:
     @functools.cached_property
     def stages(self) -> list[Stage]:
         """What stands behind each layer, in float64."""
-        return folded(self.case, self._arrays, "float64")
+        return folded(self.case, self.arrays, "float64")
 
     @functools.cached_property
     def visible(self) -> list[int]:
         """The places whose outputs the model hands back where all of them are asked for."""
         return visible(self.case)
 
-    def stages_with(self, passages: Mapping[str, Passage]) -> list[Stage]:
+    def stages_with(self, **other: Any) -> list[Stage]:
         """What stands behind each layer where some layers have other contracts of masks."""
-        return folded(self.case, self._arrays, "float64", passages)
+        return folded(self.case, self.arrays, "float64", **other)
 
     @property
-    def _arrays(self) -> list[np.ndarray]:
+    def arrays(self) -> list[np.ndarray]:
+        """The inputs as the first layers have them."""
         arrays = [self.holding(place).value() for place in range(len(self.case.tensors))]
         if self.case.maker == "none":
             return arrays
@@ -196,7 +198,7 @@ class ChainSetting:
     @functools.cached_property
     def tolerances(self) -> list[Tolerance]:
         """How far each layer's output may lie apart from the reference."""
-        rounded = folded(self.case, self._arrays)
+        rounded = folded(self.case, self.arrays)
         found, terms, epsilon = [], 0, 0.0
         for stage, other in zip(self.stages, rounded, strict=True):
             dtype = stage.node.policy.removeprefix("mixed_")
@@ -207,3 +209,22 @@ class ChainSetting:
             rounding = float(np.nanmax(apart)) if np.isfinite(apart).any() else 0.0
             found.append(Tolerance(terms, epsilon, np.asarray(rounding)))
         return found
+
+
+def called_again(case: ChainCase) -> ChainSetting:
+    """A call `y` that calls the case's model without masks, with `mask=`, and again without.
+
+    Its outputs are these three, and of a model that is not subclassed what `compute_mask` says.
+    """
+    way: Way = "subclassed"
+    outputs = 3
+    if case.maker != "optional":
+        case, outputs = msgspec.structs.replace(case, maker="argument"), 4
+        several = ways_of(case)
+        way = several[case.weights % len(several)]
+    elif not case.given:
+        rows = tuple(row[::-1] for row in case.tensors[0].mask)
+        case = msgspec.structs.replace(case, given=rows)
+    setting = ChainSetting(case)
+    setting.call("y", setting.model_again(way), outputs=outputs)
+    return setting

@@ -86,8 +86,6 @@ class _Growing:
             lambda: self.recurrent(tensor, have),
             lambda: self.add("Attention", (tensor, tensor), have),
             lambda: self.add("MultiHeadAttention", (tensor, tensor), have, **heads),
-            lambda: self.add("TimeDistributed", (tensor,), have, layer=_dense(have)),
-            lambda: self.add("Softmax", (tensor,), have),
         ]
         return self.draw(st.sampled_from(choices))()
 
