@@ -48,7 +48,7 @@ def chain_truth(case: ChainCase) -> Plan:
 @declare(
     family="chains",
     source=f"{_GUIDE}, Introduction ('should be skipped when processing the data')",
-    applies=lambda case: case.maker in ("travelling", "argument"),
+    of=lambda layer: layer != "chain: MaskedLSTMModel",  # `Masking` says what padding is
     choices=("other",),
 )
 def chain_isolation(case: ChainCase) -> Plan:
