@@ -66,7 +66,7 @@ class Define:
 
     Layer number k is given the weights drawn from the seed `weights + k`. `customs` names the
     custom layers that the source uses; `input_shape` has the shapes of all arrays that the
-    model takes, in a list.
+    model takes, in a list. `way` says how the model is built, which is counted.
     """
 
     name: str
@@ -74,6 +74,7 @@ class Define:
     input_shape: tuple[tuple[int | None, ...], ...]
     weights: int
     customs: tuple[str, ...] = ()
+    way: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,7 +86,8 @@ class Call:
     one call in both). With `twice` the layer is called two times on the same tensors, and what
     the second call gives is handed back. With `saved` the call becomes a Functional model, which
     is saved in the native format, loaded and then called, eagerly. `method` is another way to
-    run a model: `predict` or `predict_on_batch`; no mask comes back from these.
+    run a model: `predict` or `predict_on_batch`, whose options `kwargs` are; no mask comes back
+    from these.
     """
 
     name: str

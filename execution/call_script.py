@@ -34,7 +34,8 @@ def print_call(printer: Printer, step: Call) -> None:
         call = _saved(printer, step)
     if step.method:
         arrays = ", ".join(printer.operand(leaf) for leaf in leaves_of(step))
-        call = f"{step.layer}.{step.method}([{arrays}])"
+        options = "".join(f", {name}={value!r}" for name, value in step.kwargs.items())
+        call = f"{step.layer}.{step.method}([{arrays}]{options})"
     if f"{step.name}{MASK}" in printer.asked:
         name = f"{step.name}_mask"
         if eager:
@@ -58,7 +59,7 @@ def _told(printer: Printer, step: Call, call: str) -> None:
         "with warnings.catch_warnings(record=True) as warned:",
         '    warnings.simplefilter("always")',
         f"    {call}",
-        f'{name} = ["mask" in str(one.message) for one in warned]',
+        f'{name} = [str(one.message) for one in warned if "mask" in str(one.message)]',
     ]
 
 

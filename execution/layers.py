@@ -75,6 +75,7 @@ class Layers:
         """What the source of a step defines, with the weights of its layers."""
         key = (step.name, step.source)
         if key not in self.kept:
+            self.counters.counts[f"build {step.way}"] += 1
             with self.counters.of("build"):
                 names = self.implementation.defined(step.source, step.customs)
                 self.kept[key] = Built(names[step.name], step, parts=names["layers"])

@@ -143,7 +143,8 @@ class Runner:
             with self.counters.of(step.method):
                 given = values[0] if len(values) == 1 else values
                 quiet = {"verbose": 0} if step.method == "predict" else {}
-                found = getattr(scope[step.layer].layer, step.method)(given, **quiet)
+                options = {**quiet, **step.kwargs}
+                found = getattr(scope[step.layer].layer, step.method)(given, **options)
                 arrays = [np.asarray(array) for array in self._tf.nest.flatten(found)]
                 told, presence, mask_arrays = [], [False] * len(arrays), []
         elif step.saved:

@@ -12,6 +12,7 @@ from catalogue.cases import Content, RecurrentCase
 from catalogue.expressions import Expression, expression
 from execution.results import Results
 from execution.running import Runner
+from properties.chain_alternatives import CHAIN_ALTERNATIVES
 from properties.comparisons import Agrees, Mismatch, Plan, mismatches
 from properties.departures import are_predicted
 from properties.layer_departures import DEPARTURES
@@ -78,6 +79,7 @@ ALTERNATIVES: dict[str, Callable[[Any], Plan]] = {
         as_if_nothing_were_masked,
         zeros_at_mirrored_steps,
         zero_last_output,
+        *CHAIN_ALTERNATIVES,
     )
 }
 

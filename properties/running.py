@@ -305,7 +305,7 @@ class CellRunner:
         cell, name = self.cell, mismatch.comparison.name
         for one in self.ledger.excuses(cell.property, cell.layer, name, mismatch.kind, facts):
             # What needs calls of its own is looked at once a configuration.
-            key = (one.id, repr(getattr(case, "spec", None)))
+            key = (one.id, repr(getattr(case, "spec", case)))
             with self.journal.running(case):
                 fits = happens_instead(one.instead, case, seen, self.runner, key not in self._tried)
             if fits:

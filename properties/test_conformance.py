@@ -9,6 +9,8 @@ import pytest
 
 from properties import (  # noqa: F401 (they declare)
     broadcasting,
+    chain_masks,
+    chain_ways,
     chains,
     layer_calls,
     layer_delivery,
