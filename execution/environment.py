@@ -1,8 +1,14 @@
 """Process settings that TensorFlow reads when it is imported."""
 
-import os
+from __future__ import annotations
 
-__all__ = ["prepare"]
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+
+__all__ = ["prepare", "quiet"]
 
 # The calls of this suite are tiny: more threads only get in each other's way.
 _DEFAULTS = {
@@ -23,3 +29,24 @@ def prepare() -> None:
     """Set what the user has not set; to be called before TensorFlow is imported."""
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep what native code writes to standard error out of sight, unless the body raises.
+
+    TensorFlow says that oneDNN's kernels are on before it reads how much it may say.
+    """
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as said:
+        real = os.dup(2)
+        os.dup2(said.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            said.seek(0)
+            os.write(real, said.read())
+            raise
+        finally:
+            os.dup2(real, 2)
+            os.close(real)

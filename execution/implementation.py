@@ -95,7 +95,7 @@ class Implementation:
         self.overrides = dict(overrides or {})
         self._made: dict[str, Any] = {}
         environment.prepare()
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), environment.quiet():
             warnings.simplefilter("ignore")  # what third parties deprecate is not our finding
             self.tensorflow = importlib.import_module("tensorflow")
             self.keras = importlib.import_module(found.name)

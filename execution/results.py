@@ -36,10 +36,11 @@ class Failure:
 
 @dataclasses.dataclass
 class Results:
-    """What steps handed back, by name, and the failures of those that raised."""
+    """What steps handed back, by name, and the failures of those that raised on a device."""
 
     outputs: dict[str, tuple[Any, ...]]
     failures: dict[str, Failure]
+    device: str = "cpu:0"
 
     def failure_of(self, name: str) -> Failure | None:
         """The failure that keeps the result called `name` from being there."""

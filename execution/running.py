@@ -69,7 +69,7 @@ class Runner:
 
     def run(self, steps: tuple[Step, ...]) -> Results:
         """Run the steps in order; a step that needs a failed one fails with it."""
-        results = Results({}, {})
+        results = Results({}, {}, self.execution.device)
         scope: dict[str, Built] = {}
         models: dict[str, Any] = {}
         # What Keras warns of is no failure; a run of the suite may have made warnings errors.

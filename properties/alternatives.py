@@ -99,16 +99,17 @@ class Seen:
 def happens_instead(instead: Any, case: Any, seen: Seen, runner: Runner, thoroughly: bool) -> bool:
     """Whether a departure is what an entry of the ledger says of it (where it says anything).
 
-    `exception` is a class name (or several, joined by "or"); what is said beside it is of cases
-    in which nothing is raised. `values` is one of VALUES. `like` is one of DEPARTURES, which
-    predict what the calls of the plan gave, or of ALTERNATIVES: these call the layer, and are
-    looked at where the check is thorough.
+    `exception` is a class name (or several, joined by "or"), `says` a part of its message; what
+    is said beside them is of cases in which nothing is raised. `values` is one of VALUES. `like`
+    is one of DEPARTURES, which predict what the calls of the plan gave, or of ALTERNATIVES: these
+    call the layer, and are looked at where the check is thorough.
     """
     if instead is None:
         return True
     mismatch = seen.mismatch
     if instead.exception and (mismatch.exception or not (instead.values or instead.like)):
-        return mismatch.exception in instead.exception.split(" or ")
+        raised = mismatch.exception in instead.exception.split(" or ")
+        return raised and instead.says in mismatch.message
     if instead.values and not _hold(instead.values, mismatch):
         return False
     if instead.like in DEPARTURES:

@@ -61,7 +61,9 @@ class Ledger(Protocol):
     def deadly(self, property: str, layer: str) -> list[Any]:
         """The entries of which no case may be run in this process."""
 
-    def pins(self, property: str, layer: str, mode: str) -> list[tuple[Any, Any]]:
+    def pins(
+        self, property: str, layer: str, mode: str, device: str = "cpu:0"
+    ) -> list[tuple[Any, Any]]:
         """The entries, each with a pinned case, to be replayed in this cell."""
 
 
@@ -117,7 +119,8 @@ def _pin_problem(deviation: Any, pin: Any) -> str | None:
         case: Any = msgspec.convert(pin.case, family.case_type)
     except (msgspec.ValidationError, ValueError) as error:
         return f"a pinned case of {pin.property} is none: {error}"
-    if not deviation.region.covers(family.facts(case, "cpu:0", pin.mode)):
+    device = "gpu:0" if pin.device == "gpu" else "cpu:0"
+    if not deviation.region.covers(family.facts(case, device, pin.mode)):
         return f"matches nothing: its pinned case of {pin.property} lies outside its region"
     if not PROPERTIES[pin.property].applies(case):
         return f"a pinned case is one that {pin.property} says nothing about"

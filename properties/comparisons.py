@@ -58,7 +58,9 @@ class Agrees:
     """`left` equals `right` in shape and value, exactly where `tolerance` is None.
 
     Exactly is bitwise but for the sign of zero; NaN equals NaN. What is compared may be
-    arrays or plain values (shapes); masks that are absent are None.
+    arrays or plain values (shapes); masks that are absent are None. Where both are `sums` over
+    the rows of a batch, this is the bound on a device other than a CPU: a GPU adds them up in
+    another order in each call.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Agrees:
     right: Side
     tolerance: Tolerance | None = None
     level: Level = "must"
+    sums: Tolerance | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -238,8 +241,11 @@ def _disagreement(comparison: Agrees, results: Results) -> Mismatch | None:
     if equal.all():
         return None
     bound = 0.0
-    if comparison.tolerance is not None:
-        allowed = comparison.tolerance.of(right)
+    tolerance = comparison.tolerance
+    if tolerance is None and not results.device.startswith("cpu"):
+        tolerance = comparison.sums
+    if tolerance is not None:
+        allowed = tolerance.of(right)
         with np.errstate(invalid="ignore", over="ignore"):
             close = np.abs(left.astype(float) - right.astype(float)) <= allowed
         if (equal | close).all():

@@ -97,7 +97,7 @@ def return_state_is_an_addition(case: RecurrentCase) -> Plan:
     family="recurrent",
     source=f"{_RNN_PAGE}, Arguments, return_sequences",
     applies=lambda case: not case.spec.get("return_sequences"),
-    share=3,
+    share=2,
 )
 def last_output_is_last_step(case: RecurrentCase) -> Plan:
     """The last output is the last step of the sequence of outputs, and the states are the same."""
@@ -143,7 +143,6 @@ def unrolled_equals_looped(case: RecurrentCase) -> Plan:
         and bool(case.spec.get("return_sequences") or case.spec.get("return_state"))
     ),
     choices=("chunks",),
-    share=2,
 )
 def stateful_chunks(case: RecurrentCase) -> Plan:
     """A stateful layer fed a sequence in chunks ends where it ends when fed the whole."""

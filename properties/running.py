@@ -166,7 +166,10 @@ class CellRunner:
         """Replay the pinned cases of the ledger; the ids of those that deviate no more."""
         fixed = []
         cell = self.cell
-        for deviation, pin in self.ledger.pins(cell.property, cell.layer, cell.execution.mode):
+        execution = cell.execution
+        for deviation, pin in self.ledger.pins(
+            cell.property, cell.layer, execution.mode, execution.device
+        ):
             case: Any = msgspec.convert(pin.case, self.family.case_type)
             if deviation in self.deaths.known:
                 if not self.deaths.replay(deviation, case) and deviation.id not in fixed:
@@ -266,8 +269,11 @@ class CellRunner:
                 test()
         except _NewDeviation as found:
             return self._explained(found)
-        except hypothesis.errors.Flaky:
-            # It failed, and not again: the layer remembers what happened to it before.
+        except Exception as error:
+            # It failed, and not again: the layer remembers what happened to it before, or the
+            # device rounds otherwise in each call. Hypothesis says so as Flaky, or stumbles.
+            if not known or isinstance(error, MemoryError):
+                raise
             self.runner.forget()
             return self._explained(next(iter(known.values())), shrink=False)
         return None

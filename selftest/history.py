@@ -80,7 +80,9 @@ class _Elsewhere:
 
     deadly = concerning
 
-    def pins(self, property: str, layer: str, mode: str) -> list[tuple[Any, Any]]:
+    def pins(
+        self, property: str, layer: str, mode: str, device: str = "cpu:0"
+    ) -> list[tuple[Any, Any]]:
         """None."""
         return []
 

@@ -55,6 +55,8 @@ def measured(
 def _deviates(entry: Deviation, pin: Pin, runner: Runner) -> bool | None:
     property = PROPERTIES[pin.property]
     family = FAMILIES[property.family]
+    if pin.device == "gpu":
+        return None  # cards are not measured here
     if not family.has(pin.layer, runner.implementation.installed.keras):
         return None
     case = msgspec.convert(pin.case, family.case_type)
