@@ -13,7 +13,7 @@ from catalogue.activations import softmax
 from catalogue.attention_reference import Attending, allowed, attending, scored
 from catalogue.head_attention_reference import heads
 from catalogue.layer_cases import Given
-from catalogue.layer_reference import by_chance
+from catalogue.layer_reference import beside, by_chance
 from properties.departures import ELSEWHERE, Answer, Asked, Departure, Masks
 
 __all__ = ["DEPARTURES"]
@@ -72,6 +72,19 @@ def a_mask_of_steps_is_taken_for_one_of_features(asked: Asked) -> Answer | None:
         return np.where(mask, kept, array.dtype.type(0))
 
     return Answer(outputs=outputs)
+
+
+def a_mask_of_steps_weighs_features(asked: Asked) -> Answer | None:
+    """A mask of shape (batch, step) is broadcast to the inputs as it is, or refused.
+
+    Nothing is said of outputs that come of it.
+    """
+    (x,), mask = asked.inputs, asked.masks[0]
+    try:
+        np.broadcast_to(np.zeros(() if mask is None else mask.shape), x.shape)
+    except ValueError:
+        return Answer(refused=_NO_FIT)
+    return None
 
 
 def masks_get_one_axis_more(asked: Asked) -> Answer | None:
@@ -178,6 +191,23 @@ def only_rows_that_hold_padding(asked: Asked) -> Answer | None:
     return Answer(outputs=lambda dtype: _without(masked, asked.reference()(dtype)))
 
 
+def masked_steps_hold_anything(asked: Asked) -> Answer | None:
+    """Outputs with steps are the documented ones at valid steps."""
+    mask = asked.masks[0]
+    if mask is None or not asked.whole:
+        return None
+    steps = asked.case.spec.get("merge_mode", "concat") is not None or 2
+
+    def outputs(dtype: str) -> list[np.ndarray]:
+        found = _without(np.zeros(len(mask), bool), asked.reference()(dtype))
+        return [
+            np.where(beside(mask.astype(bool), y), y, y.dtype.type(np.nan)) if k < steps else y
+            for k, y in enumerate(found)
+        ]
+
+    return Answer(outputs=outputs)
+
+
 def _padded_rows(asked: Asked) -> np.ndarray:
     masks = [mask.astype(bool) for mask in asked.masks if mask is not None]
     rows = [~mask.reshape(len(mask), -1).all(axis=1) for mask in masks]
@@ -216,7 +246,11 @@ def as_many_steps_as_there_are_rows(asked: Asked) -> Answer | None:
         return None
     first = tuple(itertools.repeat(slice(rows), axes))
     cut = [None if m is None else m[(slice(None), *first[: m.ndim - 1])] for m in masks]
-    return Answer(outputs=asked.reference(masks=cut, inputs=[x[(slice(None), *first)]]))
+    found = asked.reference(masks=cut, inputs=[x[(slice(None), *first)]])
+    if "GlobalAveragePooling1D" not in str(asked.case.spec.get("layer")):
+        return Answer(outputs=found)
+    # Of huge padding the layer inside has a departure of its own.
+    return Answer(outputs=lambda dtype: _without(_of_huge_padding(asked), found(dtype)))
 
 
 # -- attention -------------------------------------------------------------------------------
@@ -354,12 +388,14 @@ def _as_usual(asked: Asked) -> Answer | None:
 _ALL: tuple[Departure, ...] = (
     a_mask_is_made_of_values_alone,
     a_mask_of_steps_is_taken_for_one_of_features,
+    a_mask_of_steps_weighs_features,
     a_mask_of_the_key_means_nothing,
     a_mask_of_the_query_means_nothing,
     a_second_call_sees_no_masks,
     as_if_no_mask_had_come,
     as_many_steps_as_there_are_rows,
     heads_weigh_what_is_masked,
+    masked_steps_hold_anything,
     masks_are_joined_by_or,
     masks_are_made_to_fit,
     masks_get_one_axis_more,
