@@ -10,6 +10,7 @@ import pytest
 from execution.implementation import Implementation, installed
 from execution.running import Execution, Runner
 from properties.alternatives import ALTERNATIVES
+from properties.layer_departures import DEPARTURES
 from properties.cells import Cell, Profile
 from properties.running import CellRunner
 from properties.surveying import Rule, separating
@@ -90,9 +91,9 @@ def test_what_happens_instead_is_looked_at(found: Implementation) -> None:
 
 def test_every_alternative_is_a_sentence_in_the_ledgers_words() -> None:
     """Names of alternatives are words, and each has a docstring that says what it means."""
-    for name, function in ALTERNATIVES.items():
+    for name, function in (ALTERNATIVES | DEPARTURES).items():
         assert name.replace(" ", "").isalpha()
-        assert (function.__doc__ or "").endswith(".")
+        assert (function.__doc__ or "").rstrip().endswith(".")
 
 
 def test_a_region_that_covers_what_is_drawn_is_drawn_around(found: Implementation) -> None:
