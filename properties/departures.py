@@ -18,7 +18,18 @@ from execution.results import Results
 from properties.comparisons import Agrees, Comparison, Plan, Raises, mismatches
 from properties.layer_setting import LayerSetting
 
-__all__ = ["ELSEWHERE", "UNSAID", "Answer", "Asked", "Departure", "Masks", "are_predicted"]
+__all__ = [
+    "ELSEWHERE",
+    "UNSAID",
+    "Answer",
+    "Asked",
+    "Departure",
+    "Masks",
+    "are_predicted",
+    "only_rows_that_hold_padding",
+    "rows_of_huge_padding",
+    "without_rows",
+]
 
 UNSAID: Final = object()
 """A mask of which a departure says nothing."""
@@ -126,6 +137,47 @@ def _of_mask(tensor: Tensor, x: np.ndarray, mask: np.ndarray | None) -> Tensor:
     )
     fold = steps[2] if tensor.fold else 0
     return msgspec.structs.replace(tensor, mask=rows, masked=mask is not None, fold=fold)
+
+
+# -- rows of which something is said ---------------------------------------------------------
+
+_ORDINARY = 100.0  # what padding is up to where shares of it are predicted
+
+
+def only_rows_that_hold_padding(asked: Asked) -> Answer | None:
+    """Rows without a masked step give what is documented."""
+    if not asked.whole:
+        return None
+    masked = _padded_rows(asked)
+    return Answer(outputs=lambda dtype: without_rows(masked, asked.reference()(dtype)))
+
+
+def _padded_rows(asked: Asked) -> np.ndarray:
+    masks = [mask.astype(bool) for mask in asked.masks if mask is not None]
+    rows = [~mask.reshape(len(mask), -1).all(axis=1) for mask in masks]
+    return np.asarray(np.logical_or.reduce([np.zeros(len(asked.inputs[0]), bool), *rows]))
+
+
+def without_rows(rows: np.ndarray, found: Any) -> list[np.ndarray]:
+    """Outputs with NaN in some rows; none where chance decides."""
+    if found is None:
+        return []
+    outputs = found if isinstance(found, list) else [found]
+    return [
+        np.where(rows.reshape(-1, *[1] * (y.ndim - 1)), y.dtype.type(np.nan), y) for y in outputs
+    ]
+
+
+def rows_of_huge_padding(asked: Asked) -> np.ndarray:
+    """The rows that hold something huge, infinite or NaN."""
+    huge = np.zeros(len(asked.inputs[0]), bool)
+    for x in asked.inputs:
+        with np.errstate(invalid="ignore"):
+            huge |= ~(np.abs(x) <= _ORDINARY).reshape(len(x), -1).all(axis=1)
+    return huge
+
+
+# -- what calls gave -------------------------------------------------------------------------
 
 
 def are_predicted(

@@ -10,6 +10,7 @@ import pytest
 from execution.implementation import Implementation, installed
 from execution.running import Execution, Runner
 from properties.alternatives import ALTERNATIVES
+from properties.layer_departures import DEPARTURES
 from properties.cells import Cell, Profile
 from properties.running import CellRunner
 from properties.surveying import Rule, separating
@@ -103,7 +104,7 @@ def test_what_an_exception_says_is_looked_at(found: Implementation) -> None:
 
 def test_every_alternative_is_a_sentence_in_the_ledgers_words() -> None:
     """Names of alternatives are words, and each has a docstring that says what it means."""
-    for name, function in ALTERNATIVES.items():
+    for name, function in (ALTERNATIVES | DEPARTURES).items():
         assert name.replace(" ", "").isalpha()
         assert (function.__doc__ or "").strip().endswith(".")
 
