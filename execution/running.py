@@ -22,6 +22,7 @@ from catalogue.steps import (
     Multiply,
     Operand,
     OutputShape,
+    Ragged,
     ResetState,
     Step,
     SymbolicCall,
@@ -41,6 +42,7 @@ from execution.anatomy import (
 )
 from execution.implementation import Implementation, variable_of
 from execution.products import Products
+from execution.ragged import lengths_of, padded, ragged
 from execution.results import MODES, Counters, Execution, Failure, Results
 from execution.symbols import saved_and_loaded, symbolic_inputs
 from execution.training import Models
@@ -240,8 +242,9 @@ class Runner:
                     tensors, masks = self._apply(step, scope, [self._tensor(v) for v in values])
                 told = _of_masks(warned)
                 presence = [mask is not None for mask in masks]
-                arrays = self._hand_back(tensors)
-                mask_arrays = [np.asarray(mask) for mask in masks if mask is not None]
+                results.outputs[f"{step.name}.lengths"] = tuple(map(lengths_of, tensors))
+                arrays = self._hand_back(list(map(padded, tensors)))
+                mask_arrays = [np.asarray(padded(mask)) for mask in masks if mask is not None]
         else:
             traced = self._traced(step, scope, values, mode)
             with self.counters.of("traced call"):
@@ -285,6 +288,8 @@ class Runner:
         def live(operand: Operand) -> Any:
             if isinstance(operand, Expression | Output):
                 return next(rest)
+            if isinstance(operand, Ragged):
+                return ragged(self._tf, next(rest), next(rest))
             if isinstance(operand, Through):
                 inner = [live(item) for item in operand.operands]
                 return scope[operand.layer].layer(inner[0] if len(inner) == 1 else inner)

@@ -6,7 +6,7 @@ import contextlib
 import importlib
 import io
 import textwrap
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from catalogue.steps import (
     Gradient,
     Operand,
     OutputShape,
+    Ragged,
     ResetState,
     Step,
     SymbolicCall,
@@ -30,6 +31,7 @@ from catalogue.steps import (
 from catalogue.training_steps import Model, Train
 from execution.anatomy import layers_of, leaf_patterns, leaves_of, outputs_of, shapes_to_call
 from execution.products import product_lines, substituted
+from execution.ragged import PRINTED
 from execution.training_script import print_model, print_train
 
 __all__ = ["fails", "script"]
@@ -38,6 +40,7 @@ _SMALL = 12  # values that are written out
 
 _MASK = ".mask"  # how the outputs of a step that are masks are called
 _TOLD = ".told"  # and the warnings of a step that speak of masks
+_LENGTHS = ".lengths"  # and the lengths of ragged outputs' rows
 _DTYPE = ".dtype"  # and the dtypes of symbolic outputs
 
 _TWICE = """\
@@ -63,7 +66,7 @@ def script(
     not know; else they are eager. On another `device` than `cpu:0` all of it is placed there.
     """
     needed = {operand.step for operand in _all_outputs(operands)}
-    printer = _Printer(mode, {name for name in needed if name.endswith((_MASK, _TOLD))})
+    printer = _Printer(mode, {name for name in needed if name.endswith((_MASK, _TOLD, _LENGTHS))})
     for step in _pruned(steps, needed):
         printer.step(step)
     texts = {name: printer.operand(operand) for name, operand in operands.items()}
@@ -156,7 +159,7 @@ class _Printer:
             if dot and step in self._symbolic:
                 return f"{step}_{what}[{operand.index}]"
             if dot:
-                several = what == "mask" and self._outputs.get(step, 1) > 1
+                several = what in ("mask", "lengths") and self._outputs.get(step, 1) > 1
                 return f"{step}_{what}[{operand.index}]" if several else f"{step}_{what}"
             single = self._outputs.get(operand.step, 1) == 1
             return operand.step if single else f"{operand.step}[{operand.index}]"
@@ -267,6 +270,9 @@ class _Printer:
                 if tensors is not None:
                     return tensors[id(operand)]
                 return f"tf.constant({self.operand(operand)})"
+            if isinstance(operand, Ragged):
+                texts = self.operand(operand.values), self.operand(operand.lengths)
+                return f"tf.RaggedTensor.from_row_lengths({', '.join(texts)})"
             if isinstance(operand, Through):
                 inner = ", ".join(text(item) for item in operand.operands)
                 many = len(operand.operands) > 1
@@ -333,7 +339,10 @@ class _Printer:
         if step.method:
             arrays = ", ".join(self.operand(leaf) for leaf in leaves_of(step))
             call = f"{step.layer}.{step.method}([{arrays}])"
-        if f"{step.name}{_MASK}" in self._masks:
+        given = [*step.args, *step.kwargs.values()]
+        if any(isinstance(one, Ragged) for one in _flat(given)):
+            call = self._on_ragged(step, call)
+        elif f"{step.name}{_MASK}" in self._masks:
             name = f"{step.name}_mask"
             if eager:
                 self.lines.append(f"tensor = {call}")
@@ -346,6 +355,21 @@ class _Printer:
             self.lines.append(f"{step.name} = np.array({call})")
         else:
             self.lines.append(f"{step.name} = [np.array(t) for t in tf.nest.flatten({call})]")
+
+    def _on_ragged(self, step: Call, call: str) -> str:
+        """Keep what was asked for of a call on ragged tensors; the text that stands for it."""
+        if PRINTED not in self.preamble:
+            self.preamble.append(PRINTED)
+        self.lines.append(f"tensors = tf.nest.flatten({call})")
+        for what, text in (
+            (_MASK, "getattr(t, '_keras_mask', None)"),
+            (_LENGTHS, "lengths_of(t)"),
+        ):
+            if f"{step.name}{what}" in self._masks:
+                found = f"[{text} for t in tensors]"
+                name = f"{step.name}_{what[1:]}"
+                self.lines.append(f"{name} = {found}{'[0]' if step.outputs == 1 else ''}")
+        return "padded(tensors[0])" if step.outputs == 1 else "[padded(t) for t in tensors]"
 
     def _told(self, step: Call, call: str) -> None:
         """Keep what the call warns of masks."""
@@ -412,6 +436,11 @@ class _Printer:
             f"{step.name} = [np.array(g) for g in tape.gradient(total, [{', '.join(sources)}, "
             "*sources], unconnected_gradients='zero')]",
         ]
+
+
+def _flat(operands: list[Any]) -> Iterator[Any]:
+    for one in operands:
+        yield from _flat(one) if isinstance(one, list) else (one,)
 
 
 def _masks_of(tensor: str, outputs: int) -> str:
