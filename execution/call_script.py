@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 
 from catalogue.expressions import Expression, Output
-from catalogue.steps import Call, Gradient, Operand, SymbolicCall, Through
+from catalogue.steps import Call, Gradient, Operand, Ragged, SymbolicCall, Through
 from execution.anatomy import leaf_patterns, leaves_of
 from execution.printer import Printer
+from execution.ragged import PRINTED
 
-__all__ = ["MASK", "TOLD", "print_call", "print_gradient", "print_symbolic_call"]
+__all__ = ["LENGTHS", "MASK", "TOLD", "print_call", "print_gradient", "print_symbolic_call"]
 
 MASK = ".mask"  # how the outputs of a step that are masks are called
 TOLD = ".told"  # and the warnings of a step that speak of masks
+LENGTHS = ".lengths"  # and the lengths of ragged outputs' rows
 
 _TWICE = """\
 def twice(layer, *args, **kwargs):  # two calls on the same tensors
@@ -36,7 +41,9 @@ def print_call(printer: Printer, step: Call) -> None:
         arrays = ", ".join(printer.operand(leaf) for leaf in leaves_of(step))
         options = "".join(f", {name}={value!r}" for name, value in step.kwargs.items())
         call = f"{step.layer}.{step.method}([{arrays}]{options})"
-    if f"{step.name}{MASK}" in printer.asked:
+    if any(isinstance(one, Ragged) for one in _flat([*step.args, *step.kwargs.values()])):
+        call = _on_ragged(printer, step, call)
+    elif f"{step.name}{MASK}" in printer.asked:
         name = f"{step.name}_mask"
         if eager:
             printer.lines.append(f"tensor = {call}")
@@ -49,6 +56,22 @@ def print_call(printer: Printer, step: Call) -> None:
         printer.lines.append(f"{step.name} = np.array({call})")
     else:
         printer.lines.append(f"{step.name} = [np.array(t) for t in tf.nest.flatten({call})]")
+
+
+def _on_ragged(printer: Printer, step: Call, call: str) -> str:
+    """Keep what was asked for of a call on ragged tensors; the text that stands for it."""
+    if PRINTED not in printer.preamble:
+        printer.preamble.append(PRINTED)
+    printer.lines.append(f"tensors = tf.nest.flatten({call})")
+    for what, text in (
+        (MASK, "getattr(t, '_keras_mask', None)"),
+        (LENGTHS, "lengths_of(t)"),
+    ):
+        if f"{step.name}{what}" in printer.asked:
+            found = f"[{text} for t in tensors]"
+            name = f"{step.name}_{what[1:]}"
+            printer.lines.append(f"{name} = {found}{'[0]' if step.outputs == 1 else ''}")
+    return "padded(tensors[0])" if step.outputs == 1 else "[padded(t) for t in tensors]"
 
 
 def _told(printer: Printer, step: Call, call: str) -> None:
@@ -170,6 +193,9 @@ def _called(printer: Printer, step: Call, tensors: dict[int, str] | None = None)
             if tensors is not None:
                 return tensors[id(operand)]
             return f"tf.constant({printer.operand(operand)})"
+        if isinstance(operand, Ragged):
+            texts = printer.operand(operand.values), printer.operand(operand.lengths)
+            return f"tf.RaggedTensor.from_row_lengths({', '.join(texts)})"
         if isinstance(operand, Through):
             inner = ", ".join(text(item) for item in operand.operands)
             many = len(operand.operands) > 1
@@ -185,6 +211,11 @@ def _called(printer: Printer, step: Call, tensors: dict[int, str] | None = None)
             printer.preamble.append(_TWICE)
         return f"twice({', '.join([step.layer, *given])})"
     return f"{step.layer}({', '.join(given)})"
+
+
+def _flat(operands: list[Any]) -> Iterator[Any]:
+    for one in operands:
+        yield from _flat(one) if isinstance(one, list) else (one,)
 
 
 def _masks_of(tensor: str, outputs: int) -> str:

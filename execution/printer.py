@@ -46,7 +46,7 @@ class Printer:
             if dot and step in self.lists:
                 return f"{step}_{what}[{operand.index}]"
             if dot:
-                several = what == "mask" and self.outputs.get(step, 1) > 1
+                several = what in ("mask", "lengths") and self.outputs.get(step, 1) > 1
                 return f"{step}_{what}[{operand.index}]" if several else f"{step}_{what}"
             single = self.outputs.get(operand.step, 1) == 1
             return operand.step if single else f"{operand.step}[{operand.index}]"

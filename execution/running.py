@@ -32,6 +32,7 @@ from execution.anatomy import (
 from execution.implementation import Implementation
 from execution.layers import Built, Layers
 from execution.products import Products
+from execution.ragged import lengths_of, padded
 from execution.results import MODES, Counters, Execution, Failure, Results
 from execution.symbols import saved_and_loaded, symbolic_inputs
 from execution.tracing import Calls, of_masks
@@ -166,8 +167,9 @@ class Runner:
                     )
                 told = of_masks(warned)
                 presence = [mask is not None for mask in masks]
-                arrays = self._hand_back(tensors)
-                mask_arrays = [np.asarray(mask) for mask in masks if mask is not None]
+                results.outputs[f"{step.name}.lengths"] = tuple(map(lengths_of, tensors))
+                arrays = self._hand_back(list(map(padded, tensors)))
+                mask_arrays = [np.asarray(padded(mask)) for mask in masks if mask is not None]
         else:
             traced = self._calls.traced(step, scope, values, mode)
             with self.counters.of("traced call"):

@@ -23,7 +23,14 @@ from catalogue.steps import (
 )
 from catalogue.training_steps import Model, Train
 from execution.anatomy import layers_of, outputs_of, shapes_to_call
-from execution.call_script import MASK, TOLD, print_call, print_gradient, print_symbolic_call
+from execution.call_script import (
+    LENGTHS,
+    MASK,
+    TOLD,
+    print_call,
+    print_gradient,
+    print_symbolic_call,
+)
 from execution.printer import Printer
 from execution.products import product_lines
 from execution.training_script import print_model, print_train
@@ -47,7 +54,7 @@ def script(
     not know; else they are eager. On another `device` than `cpu:0` all of it is placed there.
     """
     needed = {operand.step for operand in _all_outputs(operands)}
-    printer = Printer(mode, {name for name in needed if name.endswith((MASK, TOLD))})
+    printer = Printer(mode, {name for name in needed if name.endswith((MASK, TOLD, LENGTHS))})
     for step in _pruned(steps, needed):
         _print_step(printer, step)
     texts = {name: printer.operand(operand) for name, operand in operands.items()}

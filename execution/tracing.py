@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from catalogue.expressions import Expression, Output
-from catalogue.steps import Call, Gradient, Operand, Through
+from catalogue.steps import Call, Gradient, Operand, Ragged, Through
 from execution.anatomy import layers_of, leaves_of, pattern_of, roles_of, structure_of
 from execution.implementation import variable_of
 from execution.layers import Built
+from execution.ragged import ragged
 from execution.results import Counters
 
 __all__ = ["Calls", "Traced", "of_masks"]
@@ -44,6 +45,8 @@ class Calls:
         def live(operand: Operand) -> Any:
             if isinstance(operand, Expression | Output):
                 return next(rest)
+            if isinstance(operand, Ragged):
+                return ragged(self._tf, next(rest), next(rest))
             if isinstance(operand, Through):
                 inner = [live(item) for item in operand.operands]
                 return scope[operand.layer].layer(inner[0] if len(inner) == 1 else inner)

@@ -24,6 +24,7 @@ __all__ = [
     "Tells",
     "Tolerance",
     "mismatches",
+    "observed",
 ]
 
 Level = Literal["must", "should", "hazard"]
@@ -60,7 +61,8 @@ class Agrees:
     Exactly is bitwise but for the sign of zero; NaN equals NaN. What is compared may be
     arrays or plain values (shapes); masks that are absent are None. Where both are `sums` over
     the rows of a batch, this is the bound on a device other than a CPU: a GPU adds them up in
-    another order in each call.
+    another order in each call. What is `refusable` may raise instead; the record says whether it
+    did.
     """
 
     name: str
@@ -69,6 +71,7 @@ class Agrees:
     tolerance: Tolerance | None = None
     level: Level = "must"
     sums: Tolerance | None = None
+    refusable: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,7 +159,7 @@ def mismatches(plan: Plan, results: Results) -> Iterator[Mismatch]:
         else:
             failure = _failure(comparison, results)
             if failure is not None:
-                if failure.step in blamed:
+                if comparison.refusable or failure.step in blamed:
                     continue
                 blamed.add(failure.step)
                 found = _refused(comparison, failure, builds)
@@ -166,6 +169,27 @@ def mismatches(plan: Plan, results: Results) -> Iterator[Mismatch]:
             yield found
             if plan.first_only:
                 return
+
+
+def observed(plan: Plan, results: Results) -> set[str]:
+    """What an implementation did where it is free to choose: taken or refused, how it tells."""
+    found = set()
+    for comparison in plan.comparisons:
+        if isinstance(comparison, Tells):
+            failure = results.failure_of(comparison.step)
+            if failure is not None:
+                found.add(f"told by {failure.exception}")
+            elif results.outputs[f"{comparison.step}.told"][0]:
+                found.add("told by a warning")
+            elif (
+                comparison.expected is None
+                and results.outputs[f"{comparison.step}.mask"][0] is None
+            ):
+                found.add("not told")
+        elif isinstance(comparison, Agrees) and comparison.refusable:
+            failure = _failure(comparison, results)
+            found.add("taken" if failure is None else f"refused by {failure.exception}")
+    return found
 
 
 def _failure(comparison: Agrees, results: Results) -> Failure | None:

@@ -20,7 +20,7 @@ from hypothesis.database import DirectoryBasedExampleDatabase
 from execution.running import Runner
 from properties.alternatives import Seen, happens_instead
 from properties.cells import Cell, Ledger, Profile
-from properties.comparisons import Mismatch, Plan, mismatches
+from properties.comparisons import Mismatch, Plan, mismatches, observed
 from properties.deaths import Deaths
 from properties.explaining import described
 from properties.families import FAMILIES
@@ -77,6 +77,7 @@ class CellRunner:
         self.excused: collections.Counter[str] = collections.Counter()
         module = runner.implementation.installed.name
         self.deaths = Deaths(cell, module, ledger, journal, self.excused)
+        self.observed: collections.Counter[str] = collections.Counter()
         self.seen: dict[str, tuple[Any, Mismatch]] = {}
         self.examples = self.batches = self.met = 0
         self.outside = 0  # batches that lie outside every region of the ledger
@@ -135,6 +136,7 @@ class CellRunner:
             "configurations_total": total,
             **dict(zip(("pairs", "pairs_total"), covered_pairs(self.chosen, domains), strict=True)),
             "traits": dict(sorted(self.traits.items())),
+            "observed": dict(sorted(self.observed.items())),
             "outside": self.outside,
             **self._spent(before, time.perf_counter() - started),
         }
@@ -322,12 +324,15 @@ class CellRunner:
         return False
 
     def _seen(self, case: Any, plan: Plan | None = None) -> list[Seen]:
+        replayed = plan is None
         plan = self.property.function(case) if plan is None else plan
         if not plan.comparisons:
             self.silent += 1
             return []
         with self.journal.running(case):
             results = self.runner.run(plan.steps)
+        if not replayed:  # what is pinned is another for each version
+            self.observed.update(observed(plan, results))
         started = time.perf_counter()
         try:
             return [Seen(one, plan, results) for one in mismatches(plan, results)]

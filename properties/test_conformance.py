@@ -15,6 +15,7 @@ from properties import (  # noqa: F401 (they declare)
     layer_calls,
     layer_delivery,
     layer_mixing,
+    layer_ragged,
     layers,
     recurrent,
     recurrent_forms,

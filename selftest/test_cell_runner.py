@@ -10,8 +10,8 @@ import pytest
 from execution.implementation import Implementation, installed
 from execution.running import Execution, Runner
 from properties.alternatives import ALTERNATIVES
-from properties.layer_departures import DEPARTURES
 from properties.cells import Cell, Profile
+from properties.layer_departures import DEPARTURES
 from properties.running import CellRunner
 from properties.surveying import Rule, separating
 from reports.ledger import Deviation, Instead, Ledger, Pattern, Pin, Region
