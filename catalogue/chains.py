@@ -231,6 +231,12 @@ def folded(
                 for number in node.inputs:
                     if kinds[number] == node.policy.removeprefix("mixed_"):
                         tensors[number] = _unmasked(tensors[number])
+                        before = number - len(case.tensors)
+                        if before >= 0:  # the model hands on the same tensor
+                            array = tensors[number].array
+                            stages[before] = dataclasses.replace(
+                                stages[before], output=array, mask=None
+                            )
             tensors.append(found)
             kinds.append(node.policy.removeprefix("mixed_"))
             layers += node.operation is None

@@ -13,15 +13,25 @@ from catalogue.layer_cases import LayerCase
 from properties.chain_setting import ChainSetting, called_again
 from properties.comparisons import Agrees, Comparison, Plan, Raises, Runs
 
-__all__ = ["CHAIN_ALTERNATIVES", "JOINS"]
-
-JOINS = ("Add", "Multiply", "Average", "Maximum", "Minimum", "Concatenate")
+__all__ = ["CHAIN_ALTERNATIVES"]
 
 
 def _or(case: LayerCase) -> np.ndarray | None:
-    """The steps that are valid in some tensor."""
+    """The steps that are valid in some tensor; none beside a tensor without a mask.
+
+    Concatenate takes such a tensor for one that is valid everywhere.
+    """
     masks = [mask for mask in case.masks if mask is not None]
-    return functools.reduce(np.logical_or, masks) if masks else None
+    if not masks:
+        return None
+    if len(masks) < len(case.masks):
+        return np.ones_like(masks[0]) if case.spec.layer == "Concatenate" else None
+    return np.asarray(functools.reduce(np.logical_or, masks))
+
+
+_JOINED_BY_OR = dict.fromkeys(
+    ("Add", "Multiply", "Average", "Maximum", "Minimum", "Concatenate"), _or
+)
 
 
 def as_if_masks_were_joined_by_or(case: ChainCase) -> Plan:
@@ -30,13 +40,15 @@ def as_if_masks_were_joined_by_or(case: ChainCase) -> Plan:
     Outputs are looked at where they follow from valid steps alone.
     """
     setting = ChainSetting(case)
-    return _stands(setting, setting.stages_with(passages=dict.fromkeys(JOINS, _or)))
+    return _stands(setting, setting.stages_with(passages=_JOINED_BY_OR))
 
 
 def as_if_heads_took_masks(case: ChainCase) -> Plan:
     """What MultiHeadAttention is called on has no mask for the layers that are called later."""
     setting = ChainSetting(case)
-    return _stands(setting, setting.stages_with(taking=("MultiHeadAttention",)))
+    return _stands(
+        setting, setting.stages_with(taking=("MultiHeadAttention",), passages=_JOINED_BY_OR)
+    )
 
 
 def as_if_the_mask_were_given_again(case: ChainCase) -> Plan:

@@ -38,7 +38,7 @@ def chain_strata(property: Property, layer: str, keras_major: int, mode: str, se
     rng = random.Random(f"{property.name} {layer} {seed}")
     # A model of Keras 2 costs several times as much.
     cost = property.share * _DEAR.get(layer, 1) * (2 if keras_major == 2 else 1)
-    count = max(2, _STRATA // cost)
+    count = max(1, _STRATA // cost)  # and Hypothesis' plainest chain besides each
     kinds = [kind for kind in KINDS if kind not in ("tall", "long")] if property.dear else KINDS
     pool: list[str] = []
     strata = []

@@ -24,7 +24,7 @@ _ALONE = ("Activation", "LayerNormalization", "ReLU", "Dense", "Dropout")
     source="contracts: a call leaves its inputs, their masks and the layer as they were",
     applies=lambda case: not case.nests,
     of=lambda layer: layer not in ("chain: nested models", "chain: MaskedLSTMModel"),
-    share=3,
+    share=4,
 )
 def consumers_agree(case: ChainCase) -> Plan:
     """A tensor's mask is the same for each of its consumers, in any order of calls."""
@@ -61,7 +61,7 @@ def consumers_agree(case: ChainCase) -> Plan:
     source="keras.io/api/layers/core_layers/masking ('If any downstream layer does not support "
     "masking yet receives such an input mask, an exception will be raised'); a warning tells too",
     choices=("stops",),
-    share=3,
+    share=4,
 )
 def chain_told(case: ChainCase) -> Plan:
     """Where the mask stops inside a chain its user is told, once, of the layer, and else nowhere.

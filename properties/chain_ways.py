@@ -57,11 +57,10 @@ def _known_by_name(case: ChainCase) -> bool:
     dear=True,
 )
 def runs_agree(case: ChainCase) -> Plan:
-    """Run in any way, a model gives the same: in a graph, eagerly, by `predict`, in other batches.
+    """Run in any way, a model gives the same: in a graph, eagerly, by `predict_on_batch`, in groups
+    of rows, and, a third of the chains each, by `predict`, from a file or compiled by XLA.
 
-    Each is called eagerly, by `predict_on_batch` and in two groups of rows. A third of them is run
-    by `predict`, in batches of two, of which the last may be smaller; a third is saved and loaded,
-    a third compiled by XLA.
+    `predict` makes batches of two rows, of which the last may be smaller.
     """
     setting = ChainSetting(case)
     model = setting.model("functional")

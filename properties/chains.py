@@ -30,7 +30,7 @@ def _called(case: ChainCase) -> ChainSetting:
 @declare(
     family="chains",
     source=f"{_GUIDE}, Mask propagation in the Sequential and Functional API",
-    share=2,
+    share=3,
 )
 def prediction(case: ChainCase) -> Plan:
     """The mask behind each layer of a chain is the one that the layers' contracts give."""
@@ -80,7 +80,7 @@ def _compact(case: Any) -> bool:
     family="chains",
     source=f"{_GUIDE}, Introduction: masked steps are skipped, as if they were not there",
     applies=_compact,
-    share=2,
+    share=3,
 )
 def chain_compaction(case: ChainCase) -> Plan:
     """Behind each layer a row of a chain has what it has on its valid steps alone.
@@ -129,7 +129,7 @@ def _joined(several: list[Expression]) -> Expression:
 @declare(
     family="chains",
     source="contracts: a call leaves its inputs, their masks and the layer as they were",
-    share=3,
+    share=4,
 )
 def chain_second_call(case: ChainCase) -> Plan:
     """A second call of a model on the same arrays gives what the first gave, masks included."""

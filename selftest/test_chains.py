@@ -330,6 +330,27 @@ def test_inside_of_what_is_known_another_defect_is_seen(
         assert (running._failure(case) is None) == excused
 
 
+def test_a_chain_that_is_refused_is_shrunk_to_the_layer_that_matters(
+    found: Implementation,
+) -> None:
+    """A layer that cannot be built among others: kind `refused`, and a chain of it alone."""
+
+    class LayerNormalization(found.keras.layers.LayerNormalization):  # type: ignore[misc]
+        def build(self, input_shape: Any) -> None:
+            raise ValueError("not this one")
+
+    planted = Implementation(found.installed, {"LayerNormalization": LayerNormalization})
+    runner = Runner(planted, Execution())
+    cell = Cell("chain_truth", "chain: sequence", runner.execution)
+    running = CellRunner(cell, runner, Ledger(), Profile("standard", examples=1), 0)
+    nodes = (Node(DENSE), Node(Spec("LayerNormalization"), (1,)), Node(LSTM, (2,)))
+    failure = running._failure(chain(*nodes, way="subclassed"))
+    assert failure is not None
+    case, mismatch = running._simplest(failure.case, failure.mismatch)
+    assert (mismatch.kind, mismatch.exception) == ("refused", "ValueError")
+    assert [node.spec.layer for node in case.nodes] == ["LayerNormalization"]
+
+
 def test_strata_are_chains_with_batches_of_all_kinds() -> None:
     """Twenty-four for a property of full share, fewer for a dear one."""
     for name, count in (("chain_truth", 24), ("builds_agree", 6)):
