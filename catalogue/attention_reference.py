@@ -17,6 +17,7 @@ __all__ = [
     "attending",
     "attention",
     "attention_traits",
+    "scored",
 ]
 
 
@@ -90,13 +91,7 @@ def attention(given: Given) -> np.ndarray | list[np.ndarray] | None:
     of the query and key vectors" and gives no formula: this is the one that Keras computes.
     """
     roles = attending(given)
-    weights = iter(given.weights)
-    spec = given.case.spec
-    scale = next(weights) if spec.get("use_scale") else roles.query.dtype.type(1)
-    if spec.get("score_mode", "dot") == "dot":
-        return _attended(given, roles, roles.query @ roles.key.swapaxes(1, 2) * scale)
-    pairs = np.tanh(scale * (roles.query[:, :, None, :] + roles.key[:, None, :, :]))
-    return _attended(given, roles, next(weights) * pairs.sum(axis=-1))
+    return _attended(given, roles, scored(given, roles))
 
 
 def additive_attention(given: Given) -> np.ndarray | list[np.ndarray] | None:
@@ -105,10 +100,21 @@ def additive_attention(given: Given) -> np.ndarray | list[np.ndarray] | None:
     Source: the page of AdditiveAttention.
     """
     roles = attending(given)
-    pairs = np.tanh(roles.query[:, :, None, :] + roles.key[:, None, :, :])
-    if given.weights:
-        pairs = given.weights[0] * pairs
-    return _attended(given, roles, pairs.sum(axis=-1))
+    return _attended(given, roles, scored(given, roles))
+
+
+def scored(given: Given, roles: Attending) -> np.ndarray:
+    """The scores of both layers, of shape (batch, query step, value step), before any mask."""
+    weights = iter(given.weights)
+    spec = given.case.spec
+    if spec.layer == "AdditiveAttention":
+        pairs = np.tanh(roles.query[:, :, None, :] + roles.key[:, None, :, :])
+        return np.asarray((pairs * given.weights[0] if given.weights else pairs).sum(axis=-1))
+    scale = next(weights) if spec.get("use_scale") else roles.query.dtype.type(1)
+    if spec.get("score_mode", "dot") == "dot":
+        return np.asarray(roles.query @ roles.key.swapaxes(1, 2) * scale)
+    pairs = np.tanh(scale * (roles.query[:, :, None, :] + roles.key[:, None, :, :]))
+    return np.asarray(next(weights) * pairs.sum(axis=-1))
 
 
 def _attended(

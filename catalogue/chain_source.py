@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Callable, Sequence
 
-from catalogue.chains import ChainCase, Maker, Node, Way
+from catalogue.chain_operations import HELPER
+from catalogue.chain_shapes import Unit, dtypes, features, inputs_of, units, visible, ways_of
+from catalogue.chains import ChainCase, Nest, Way, entry_of_node
 from catalogue.specs import Spec
 
-__all__ = ["chain_source", "given_to"]
+__all__ = ["again_source", "chain_source", "consumers", "consumers_source", "each_of"]
 
 
-def given_to(maker: Maker) -> int:
-    """How many arrays a model is given for each of its inputs: the values, and their mask."""
-    return 2 if maker == "travelling" else 1
+def each_of(case: ChainCase) -> int:
+    """How many arrays a model is given for each of its inputs: the values, and a mask perhaps."""
+    told = case.maker in ("travelling", "argument") or bool(case.given)
+    return 2 if told else 1
 
 
 def chain_source(
@@ -21,19 +25,37 @@ def chain_source(
     """Code that defines `name`, a model (or a function) of a list of arrays, and `layers`.
 
     The arrays are, for each input, its values and (where its mask is told) its mask. What is
-    handed back is the last output, or with `all_outputs` a list of every layer's.
+    handed back is the last output, or with `all_outputs` a list of all that the model sees.
     """
-    makers = [f"mask_{number} = {_maker(case, mask_value)}" for number in range(len(case.tensors))]
-    layers = [f"    {node.spec.with_policy(node.policy).source()}," for node in case.nodes]
-    lines = [*makers, "layers = [", *layers, "]"]
-    build = {
+    if way not in ways_of(case):
+        raise ValueError(f"way={way!r} is none of the ways to build the chain: {ways_of(case)}")
+    if way == "sequential" and all_outputs:
+        raise ValueError(f"way={way!r} hands back its end alone, not all_outputs")
+    build: Callable[[ChainCase, str, bool], list[str]] = {
         "functional": _functional,
         "sequential": _sequential,
         "subclassed": _subclassed,
-        "nested": _nested,
         "layer by layer": _layer_by_layer,
     }[way]
-    return "\n".join([*lines, *build(case, name, all_outputs)])
+    return "\n".join([*_parts(case, mask_value), *build(case, name, all_outputs)])
+
+
+def _parts(case: ChainCase, mask_value: float = 0.0) -> list[str]:
+    """Lines that make what a model is built of: makers of masks, layers, models within."""
+    makers = []
+    if case.maker not in ("argument", "none"):
+        for number in range(len(case.tensors)):
+            makers.append(f"mask_{number} = {_maker(case, mask_value)}")
+    layers = [
+        f"    {node.spec.with_policy(node.policy).source()},"
+        for node in case.nodes
+        if node.operation is None
+    ]
+    helper = [HELPER] if any("ops." in node.spec.layer for node in case.nodes) else []
+    lines = [*helper, *makers, "layers = [", *layers, "]"]
+    for number in reversed(range(len(case.nests))):  # what lies inside comes first
+        lines += _nest(case, number)
+    return lines
 
 
 def _maker(case: ChainCase, mask_value: float) -> str:
@@ -42,112 +64,243 @@ def _maker(case: ChainCase, mask_value: float) -> str:
     return Spec("Masking", {"mask_value": mask_value}).with_policy(case.dtype).source()
 
 
+# -- inputs and calls ------------------------------------------------------------------------
+
+
+def _sizes(case: ChainCase, place: int) -> tuple[tuple[int | None, ...], str]:
+    """The steps of a symbolic input as its shape has them, and its batch size as an argument."""
+    batch, length = case.tensors[place].steps
+    rows = f", {batch}" if case.sizes == "known" else ""
+    return (None if case.sizes == "unknown" else length,), rows
+
+
 def _inputs(case: ChainCase) -> list[str]:
-    """Symbolic inputs, of unknown rows and steps."""
+    """Symbolic inputs, of rows and steps that are known or not."""
     found = []
-    for tensor in case.tensors:
-        found.append(f"keras.Input({(None, *tensor.rest)}, dtype={case.dtype!r})")
-        if case.maker == "travelling":
-            found.append("keras.Input((None,), dtype='bool')")
+    for place, tensor in enumerate(case.tensors):
+        steps, rows = _sizes(case, place)
+        found.append(f"keras.Input({(*steps, *tensor.rest)}{rows}, dtype={case.dtype!r})")
+        if each_of(case) == 2 and case.maker != "argument":
+            found.append(f"keras.Input({steps}{rows}, dtype='bool')")
     return found
 
 
 def _masked(case: ChainCase, given: str) -> list[str]:
     """Lines that make t0, t1, ... of the arrays in the list called `given`."""
-    each = given_to(case.maker)
     lines = []
     for number in range(len(case.tensors)):
-        place = number * each
-        arrays = f"{given}[{place}]" if each == 1 else f"[{given}[{place}], {given}[{place + 1}]]"
-        lines.append(f"t{number} = mask_{number}({arrays})")
+        place = number * (1 if case.maker == "argument" else each_of(case))
+        text = f"{given}[{place}]"
+        if case.maker == "travelling":
+            text = f"mask_{number}([{given}[{place}], {given}[{place + 1}]])"
+        elif case.maker in ("masking", "optional"):
+            text = f"mask_{number}({text})"
+        lines.append(f"t{number} = {text}")
     return lines
 
 
-def _calls(nodes: tuple[Node, ...], first: int, layers: str, offset: int = 0) -> list[str]:
-    """Lines that call the layers; the first node's output has the number `first`."""
-    lines = []
-    for place, node in enumerate(nodes):
-        tensors = ", ".join(f"t{number}" for number in node.inputs)
-        given = tensors if len(node.inputs) == 1 else f"[{tensors}]"
-        lines.append(f"t{first + place} = {layers}[{offset + place}]({given})")
-    return lines
+def _layer(case: ChainCase, place: int) -> int:
+    """The place of a node's layer in the list of layers."""
+    return sum(node.operation is None for node in case.nodes[:place])
 
 
-def _result(case: ChainCase, all_outputs: bool) -> str:
-    first, last = len(case.tensors), len(case.tensors) + len(case.nodes) - 1
-    if not all_outputs or first == last:
-        return f"t{last}"
-    return f"[{', '.join(f't{n}' for n in range(first, last + 1))}]"
+def _called(case: ChainCase, unit: Unit, layers: str = "", mask: str = "") -> str:
+    """The expression of a call of a node or a nest; `layers` is another name for the list."""
+    tensors = [f"t{number}" for number in unit.inputs]
+    node = case.nodes[unit.first]
+    if unit.nest is None and node.operation is not None:
+        return node.operation.applied(tensors[0])
+    name = layers or (
+        f"layers[{_layer(case, unit.first)}]" if unit.nest is None else f"part_{unit.nest}"
+    )
+    apart = len(tensors) == 1 or (unit.nest is None and entry_of_node(node).parameters)
+    given = ", ".join(tensors) if apart else f"[{', '.join(tensors)}]"
+    return f"{name}({given}{mask})"
 
 
-def _functional(case: ChainCase, name: str, all_outputs: bool) -> list[str]:
+def _calls(case: ChainCase, given: Sequence[Unit], mask: str = "") -> list[str]:
+    """Lines that call nodes and nests; `mask` is what the first of them is given besides."""
+    first = len(case.tensors)
     return [
-        f"inputs = [{', '.join(_inputs(case))}]",
-        *_masked(case, "inputs"),
-        *_calls(case.nodes, len(case.tensors), "layers"),
-        f"{name} = keras.Model(inputs, {_result(case, all_outputs)})",
+        f"t{first + unit.place} = {_called(case, unit, mask=mask if place == 0 else '')}"
+        for place, unit in enumerate(given)
     ]
 
 
-def _sequential(case: ChainCase, name: str, all_outputs: bool) -> list[str]:
-    if not case.linear or case.maker != "masking" or all_outputs:
-        raise ValueError("way='sequential' is for a chain behind Masking, and its end")
-    first = _inputs(case)[0]
+def _explicit(case: ChainCase, given: str) -> str:
+    """How the first layer is given an optional mask that is the second of the arrays `given`."""
+    return f", mask={given}[1]" if case.given else ""
+
+
+def _result(case: ChainCase, all_outputs: bool) -> str:
+    first = len(case.tensors)
+    places = visible(case)
+    if not all_outputs or len(places) == 1:
+        return f"t{first + places[-1]}"
+    return f"[{', '.join(f't{first + place}' for place in places)}]"
+
+
+# -- models within models --------------------------------------------------------------------
+
+
+def _nest(case: ChainCase, number: int) -> list[str]:
+    nest = case.nests[number]
+    given, within = inputs_of(case, nest), units(case, number)
+    names = [f"t{one}" for one in given]
+    last, tensors = f"t{len(case.tensors) + nest.end - 1}", ", ".join(names)
+    if nest.kind == "sequential":
+        parts = [_called(case, unit).partition("(")[0] for unit in within]
+        return [f"part_{number} = keras.Sequential([{', '.join(parts)}])"]
+    if nest.kind == "functional":
+        many = tensors if len(names) == 1 else f"[{tensors}]"
+        return [
+            *_symbols(case, nest),
+            *_calls(case, within),
+            f"part_{number} = keras.Model({many}, {last})",
+        ]
+    unpack = [] if len(names) == 1 else [f"{tensors} = given"]
+    argument = tensors if len(names) == 1 else "given"
+    if nest.kind == "tf.function":
+        body = [*unpack, *_calls(case, within), f"return {last}"]
+        return [
+            "@tf.function(autograph=False)",
+            f"def part_{number}({argument}):",
+            *(f"    {line}" for line in body),
+            "",
+        ]
+    lines, parts = _of_own(case, within)
+    body = [*unpack, *lines, f"return {last}"]
+    return [*_class(f"Part{number}", argument, parts, body), f"part_{number} = Part{number}()"]
+
+
+def _symbols(case: ChainCase, nest: Nest) -> list[str]:
+    """Symbolic inputs of a model within, of unknown rows and steps."""
+    shapes, kinds = features(case), dtypes(case)
     return [
-        f"stack = keras.Sequential([{first}, mask_0, *layers])",
-        f"{name} = lambda arrays: stack(arrays[0])",
+        f"t{number} = keras.Input({(None, *shapes[number])}, dtype={kinds[number]!r})"
+        for number in inputs_of(case, nest)
+    ]
+
+
+def _of_own(case: ChainCase, within: Sequence[Unit], mask: str = "") -> tuple[list[str], list[str]]:
+    """Calls of a subclassed model's own parts, and what these parts are."""
+    lines: list[str] = []
+    parts: list[str] = []
+    for place, unit in enumerate(within):
+        text = _called(case, unit)
+        name = text.partition("(")[0]
+        if unit.nest is not None or case.nodes[unit.first].operation is None:
+            own = f"self.parts[{len(parts)}]"
+            text = _called(case, unit, own, mask if place == 0 else "")
+            parts.append(name)
+        lines.append(f"t{len(case.tensors) + unit.place} = {text}")
+    return lines, parts
+
+
+def _class(
+    name: str, arguments: str, parts: list[str], body: list[str], more: Sequence[str] = ()
+) -> list[str]:
+    """A subclassed model."""
+    return [
+        f"class {name}(keras.Model):",
+        "    def __init__(self):",
+        "        super().__init__()",
+        f"        self.parts = [{', '.join(parts)}]",
+        *(f"        {line}" for line in more),
+        "",
+        f"    def call(self, {arguments}):",
+        *(textwrap.indent(line, "        ") for line in body),
+        "",
+    ]
+
+
+# -- ways to build ---------------------------------------------------------------------------
+
+
+def _functional(case: ChainCase, name: str, all_outputs: bool) -> list[str]:
+    lines = [
+        f"inputs = [{', '.join(_inputs(case))}]",
+        *_masked(case, "inputs"),
+        *_calls(case, units(case), _explicit(case, "inputs")),
+    ]
+    model = f"keras.Model(inputs, {_result(case, all_outputs)})"
+    if case.maker != "argument":
+        return [*lines, f"{name} = {model}"]
+    return [*lines, f"model = {model}", f"{name} = lambda arrays: {_by_argument(case, 'model')}"]
+
+
+def _by_argument(case: ChainCase, model: str, arrays: str = "arrays") -> str:
+    """The call of a Functional model with the masks of its inputs as an argument."""
+    return f"{model}({arrays}[::2], mask={arrays}[1::2])"
+
+
+def _sequential(case: ChainCase, name: str, all_outputs: bool) -> list[str]:
+    parts = [_called(case, unit).partition("(")[0] for unit in units(case)]
+    maker = ["mask_0"] if case.maker == "masking" else []
+    mask = ", mask=arrays[1]" if case.maker == "argument" else ""
+    return [
+        f"model = keras.Sequential([{', '.join([_inputs(case)[0], *maker, *parts])}])",
+        f"{name} = lambda arrays: model(arrays[0]{mask})",
     ]
 
 
 def _subclassed(case: ChainCase, name: str, all_outputs: bool) -> list[str]:
+    if case.maker == "optional":
+        return _with_optional_mask(case, name, all_outputs)
+    lines, parts = _of_own(case, units(case))
+    makers = ", ".join(f"mask_{number}" for number in range(len(case.tensors)))
+    own = [] if case.maker == "none" else [f"self.makers = [{makers}]"]
     body = [
-        *_masked(case, "arrays"),
-        *_calls(case.nodes, len(case.tensors), "self.parts"),
+        *(_own_maker(line) for line in _masked(case, "arrays")),
+        *lines,
         f"return {_result(case, all_outputs)}",
     ]
-    makers = ", ".join(f"mask_{number}" for number in range(len(case.tensors)))
     return [
-        "class Chain(keras.Model):",
-        "    def __init__(self):",
-        "        super().__init__()",
-        "        self.parts = layers",
-        f"        self.makers = [{makers}]",
-        "",
-        "    def call(self, arrays):",
-        *(textwrap.indent(_own(line), "        ") for line in body),
-        "",
+        *_class("Chain", "arrays", parts, body, own),
         f"{name} = Chain()",
         _first_call(case, name),
     ]
 
 
-def _own(line: str) -> str:
+def _own_maker(line: str) -> str:
     """A line in which the makers are those of the model."""
     head, equals, rest = line.partition(" = mask_")
     return f"{head} = self.makers[{rest[0]}]{rest[1:]}" if equals else line
 
 
-def _nested(case: ChainCase, name: str, all_outputs: bool) -> list[str]:
-    """The second half of a linear chain is a model of its own, used as a layer."""
-    if not case.linear or all_outputs or len(case.nodes) < 2:
-        raise ValueError("way='nested' is for a chain of two layers or more, one after the other")
-    half = len(case.nodes) // 2
-    head, tail = case.nodes[:half], case.nodes[half:]
+def _with_optional_mask(case: ChainCase, name: str, all_outputs: bool) -> list[str]:
+    """A model with `Masking` inside and an optional mask, as an article has it."""
+    given = units(case)
+    (first, *rest), parts = _of_own(case, given)
+    explicit, _ = _of_own(case, given[:1], ", mask=mask")
+    body = [
+        "t0 = self.masking(inputs)",
+        "if mask is not None:",
+        f"    {explicit[0]}",
+        "else:",
+        f"    {first}",
+        *rest,
+        f"return {_result(case, all_outputs)}",
+    ]
+    mask = ", mask=arrays[1]" if case.given else ""
     return [
-        f"inputs = [{', '.join(_inputs(case))}]",
-        *_masked(case, "inputs"),
-        *_calls(head, 1, "layers"),
-        f"inner = keras.Input(t{half}.shape[1:], dtype=t{half}.dtype)",
-        f"last = inner\nfor layer in layers[{half}:]:\n    last = layer(last)",
-        f"tail = keras.Model(inner, last)  # {len(tail)} of the layers",
-        f"{name} = keras.Model(inputs, tail(t{half}))",
+        *_class(
+            "MaskedLSTMModel",
+            "inputs, mask=None, training=False",
+            parts,
+            body,
+            ["self.masking = mask_0"],
+        ),
+        "model = MaskedLSTMModel()",
+        f"{name} = lambda arrays: model(arrays[0]{mask})",
+        _first_call(case, name),
     ]
 
 
 def _layer_by_layer(case: ChainCase, name: str, all_outputs: bool) -> list[str]:
     body = [
         *_masked(case, "arrays"),
-        *_calls(case.nodes, len(case.tensors), "layers"),
+        *_calls(case, units(case), _explicit(case, "arrays")),
         f"return {_result(case, all_outputs)}",
     ]
     lines = [f"def {name}(arrays):", *(f"    {line}" for line in body), ""]
@@ -158,7 +311,112 @@ def _first_call(case: ChainCase, name: str) -> str:
     """A line that builds the layers, which know no shapes before they are called."""
     arrays = []
     for tensor in case.tensors:
-        arrays.append(f"tf.zeros({(1, 1, *tensor.rest)}, {case.dtype!r})")
-        if case.maker == "travelling":
-            arrays.append("tf.ones((1, 1), 'bool')")
+        batch, length = tensor.steps
+        steps = (batch if case.sizes == "known" else 1, 1 if case.sizes == "unknown" else length)
+        arrays.append(f"tf.zeros({(*steps, *tensor.rest)}, {case.dtype!r})")
+        if each_of(case) == 2:
+            arrays.append(f"tf.ones({steps}, 'bool')")
     return f"{name}([{', '.join(arrays)}])  # builds the layers"
+
+
+# -- calls that look closer ------------------------------------------------------------------
+
+
+def again_source(case: ChainCase, *, way: Way, name: str, mask_value: float = 0.0) -> str:
+    """Code of a function that calls a model without masks, with them, and without them again.
+
+    Hands back the three outputs, the first of which is called on tensors of its own, and (of a
+    Functional model or a Sequential one) what `compute_mask` says: 1 and 0, or -1 where it says
+    that there is no mask.
+    """
+    build = {
+        ("optional", "subclassed"): _subclassed,
+        ("argument", "functional"): _functional,
+        ("argument", "sequential"): _sequential,
+    }[case.maker, way]
+    *lines, wrapped = (
+        line for line in build(case, name, False) if "# builds the layers" not in line
+    )
+    assert wrapped.startswith(f"{name} = ")
+    several = way == "functional"
+    tensors, masks = ("x[::2]", "x[1::2]") if several else ("x[0]", "x[1]")
+    alone = "[tf.identity(one) for one in x[::2]]" if several else "tf.identity(x[0])"
+    body = [
+        f"alone = model({alone})",
+        f"masked = model({tensors}, mask={masks})",
+        f"again = model({tensors})",
+    ]
+    if case.maker == "optional":
+        body.append("return [alone, masked, again]")
+    else:
+        body += [
+            f"mask = model.compute_mask({tensors}, {masks})",
+            "mask = mask[0] if isinstance(mask, list) else mask",
+            "mask = -tf.ones(()) if mask is None else tf.cast(mask, 'float32')",
+            "return [alone, masked, again, mask]",
+        ]
+    return "\n".join(
+        [
+            *_parts(case, mask_value),
+            *lines,
+            f"def {name}(x):",
+            *(f"    {line}" for line in body),
+            "",
+            *([_first_call(case, name)] if case.maker == "optional" else []),
+        ]
+    )
+
+
+def consumers(case: ChainCase, *, backwards: bool) -> list[tuple[int, str]]:
+    """What `consumers_source` notes: the number of a tensor, and what was called on it last."""
+    found = [(number, "") for number in range(len(case.tensors))]
+    for place in _order(case, backwards):
+        label = f"{place} {case.nodes[place].spec.layer}"
+        found += [(number, label) for number in dict.fromkeys(case.nodes[place].inputs)]
+        found.append((len(case.tensors) + place, ""))
+    steps = features(case)
+    return [(number, label) for number, label in found if steps[number]]
+
+
+def consumers_source(
+    case: ChainCase, *, name: str, backwards: bool, mask_value: float = 0.0
+) -> str:
+    """Code that calls the layers one by one, and notes each tensor's mask after each call on it.
+
+    Hands back the last output and, for each of `consumers`, 1 and 0 as the mask has them, or -1
+    at all steps where there is none. With `backwards` what can be called later is called first.
+    """
+    first, steps = len(case.tensors), features(case)
+    body = [*_masked(case, "arrays"), "notes = ["]
+    body += [f"    note(t{number})[1]," for number in range(first)] + ["]"]
+    for place in _order(case, backwards):
+        node = case.nodes[place]
+        unit = Unit(place, place + 1, None, node.inputs)
+        body.append(f"t{first + place} = {_called(case, unit)}")
+        numbers = [*dict.fromkeys(node.inputs), first + place]
+        noted = ", ".join(f"note(t{number})[1]" for number in numbers if steps[number])
+        body.append(f"notes += [{noted}]")
+    body.append(f"return [t{first + len(case.nodes) - 1}, *notes]")
+    return "\n".join(
+        [
+            *_parts(case, mask_value),
+            "note = Noting()",
+            f"def {name}(arrays):",
+            *(f"    {line}" for line in body),
+            "",
+            _first_call(case, name),
+        ]
+    )
+
+
+def _order(case: ChainCase, backwards: bool) -> list[int]:
+    """The places in an order in which the layers can be called."""
+    if not backwards:
+        return list(range(len(case.nodes)))
+    left, known, found = list(range(len(case.nodes))), set(range(len(case.tensors))), []
+    while left:
+        place = max(p for p in left if known.issuperset(case.nodes[p].inputs))
+        left.remove(place)
+        known.add(len(case.tensors) + place)
+        found.append(place)
+    return found

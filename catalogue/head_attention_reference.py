@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from catalogue.activations import ACTIVATIONS, softmax
-from catalogue.attention_reference import allowed, attending
+from catalogue.attention_reference import Attending, allowed, attending
 from catalogue.layer_cases import Given
 from catalogue.layer_reference import by_chance
 
-__all__ = ["group_query_attention", "multi_head_attention"]
+__all__ = ["group_query_attention", "heads", "multi_head_attention"]
 
 _Answer = np.ndarray | list[np.ndarray] | None
 
@@ -45,9 +45,16 @@ def group_query_attention(given: Given) -> _Answer:
     return _heads(given)
 
 
-def _heads(given: Given, flat: int = 0) -> _Answer:
-    """The answer; with `flat` places attention is over these and the steps at once."""
-    case, roles = given.case, attending(given)
+def heads(
+    given: Given, roles: Attending, may: np.ndarray, of_nothing: float = np.nan, *, flat: int = 0
+) -> _Answer:
+    """The answer where each step of the query may attend to some of the value.
+
+    `may` has shape (batch, query step, value step); one that may attend to nothing has the
+    share `of_nothing` of every value. With `flat` places attention is over these and the steps
+    at once.
+    """
+    case = given.case
     if by_chance("dropout")(case):
         return None
     bias, rest = bool(case.spec.get("use_bias", True)), iter(given.weights)
@@ -57,7 +64,6 @@ def _heads(given: Given, flat: int = 0) -> _Answer:
     value = _to_heads(roles.value, rest, bias)
     heads = query.shape[-2]
     key, value = (np.repeat(x, heads // x.shape[-2], axis=-2) for x in (key, value))
-    may = allowed(given)
     if flat:
         query, key, value = (x.reshape(len(x), -1, *x.shape[3:]) for x in (query, key, value))
         may = may.repeat(flat, axis=1).repeat(flat, axis=2)
@@ -66,6 +72,7 @@ def _heads(given: Given, flat: int = 0) -> _Answer:
     scores = query @ key.swapaxes(-1, -2) / query.dtype.type(np.sqrt(query.shape[-1]))
     may = may.reshape(len(may), *[1] * (scores.ndim - 3), *may.shape[1:])
     shares = softmax(np.where(may, scores, scores.dtype.type(-np.inf)))
+    shares = np.where(may.any(axis=-1, keepdims=True), shares, shares.dtype.type(of_nothing))
     found = np.moveaxis(shares @ value, -2, 1)  # (batch, step, *places, head, dim)
     batch, steps = roles.query.shape[:2]
     if flat:
@@ -87,6 +94,10 @@ def _heads(given: Given, flat: int = 0) -> _Answer:
             _said(x, roles.query_mask, axis) for x, axis in zip(answer, steps_at, strict=True)
         ]
     return answer if case.arguments.get("return_attention_scores") else answer[0]
+
+
+def _heads(given: Given, flat: int = 0) -> _Answer:
+    return heads(given, attending(given), allowed(given), flat=flat)
 
 
 def _gated(given: Given) -> bool:

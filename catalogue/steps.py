@@ -19,6 +19,7 @@ __all__ = [
     "Multiply",
     "Operand",
     "OutputShape",
+    "Ragged",
     "ResetState",
     "Step",
     "SymbolicCall",
@@ -36,10 +37,21 @@ class Through:
     operands: tuple[Operand, ...]
 
 
+@dataclasses.dataclass(frozen=True)
+class Ragged:
+    """A `tf.RaggedTensor`: rows of `lengths` steps, which lie one after the other in `values`.
+
+    `values` has shape (step of all rows, ...), `lengths` shape (batch,).
+    """
+
+    values: Expression
+    lengths: Expression
+
+
 InputShape = tuple[int | None, ...] | tuple[tuple[int | None, ...], ...]
 
 # What a call is given: an array, another layer's output, a list of such, or a plain constant.
-Operand = Expression | Output | Through | list[Any] | None | bool | int | float | str
+Operand = Expression | Output | Through | Ragged | list[Any] | None | bool | int | float | str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +79,7 @@ class Define:
 
     Layer number k is given the weights drawn from the seed `weights + k`. `customs` names the
     custom layers that the source uses; `input_shape` has the shapes of all arrays that the
-    model takes, in a list.
+    model takes, in a list. `way` says how the model is built, which is counted.
     """
 
     name: str
@@ -75,6 +87,7 @@ class Define:
     input_shape: tuple[tuple[int | None, ...], ...]
     weights: int
     customs: tuple[str, ...] = ()
+    way: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,9 +97,12 @@ class Call:
     Their masks come back too, under the name `<name>.mask`, and under `<name>.told` the warnings
     that speak of masks. `mode` overrides the mode of the execution (an agreement property runs
     one call in both). With `twice` the layer is called two times on the same tensors, and what
-    the second call gives is handed back. With `saved` the call becomes a Functional model, which
+    the second call gives is handed back. Ragged tensors are given to eager calls alone, and handed
+    back with zeros behind their rows; under `<name>.lengths` is how long these were, None for an
+    output that is not ragged. With `saved` the call becomes a Functional model, which
     is saved in the native format, loaded and then called, eagerly. `method` is another way to
-    run a model: `predict` or `predict_on_batch`; no mask comes back from these.
+    run a model: `predict` or `predict_on_batch`, whose options `kwargs` are; no mask comes back
+    from these.
     """
 
     name: str
@@ -197,6 +213,8 @@ def operand_leaves(operand: Operand) -> Iterator[Expression | Output]:
     """The arrays and outputs that an operand of a call is made of, from left to right."""
     if isinstance(operand, Expression | Output):
         yield operand
+    elif isinstance(operand, Ragged):
+        yield from (operand.values, operand.lengths)
     elif isinstance(operand, Through):
         for inner in operand.operands:
             yield from operand_leaves(inner)

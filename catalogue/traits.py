@@ -6,7 +6,7 @@ from catalogue.cases import RaggedBatch, RecurrentCase
 from catalogue.recurrent import FLAGS
 from catalogue.specs import Argument, Spec
 
-__all__ = ["OF_BATCH", "TRAITS", "batch_traits", "facts", "traits"]
+__all__ = ["OF_BATCH", "TRAITS", "batch_traits", "facts", "suits_cudnn", "traits"]
 
 _TALL, _LONG = 16, 16
 
@@ -18,6 +18,7 @@ _OF_CONFIGURATION = (
     "no_mask",
     "initial_state",
     "cast",
+    "cudnn_arguments",
 )
 
 # The whole vocabulary, in the order in which reports show it.
@@ -112,6 +113,7 @@ def traits(case: RecurrentCase) -> frozenset[str]:
     note("initial_state", case.form.initial_state in ("keyword", "positional"))
     compute = case.policy.removeprefix("mixed_")
     note("cast", compute != case.dtype)
+    note("cudnn_arguments", suits_cudnn(case.spec))
     if case.other is not None:
         note("infinite_padding", case.other in ("inf", "-inf"))
         note("nan_padding", case.other == "nan")
@@ -148,6 +150,24 @@ def facts(case: RecurrentCase, *, device: str, mode: str) -> frozenset[str]:
     if case.other is not None:
         found.add(f"content={case.other}")
     return frozenset(found)
+
+
+def suits_cudnn(spec: Spec) -> bool:
+    """Whether the arguments are those for which the pages of LSTM and GRU promise cuDNN's kernel.
+
+    They ask for `dropout=0` too, which changes nothing at inference.
+    """
+    asked = {
+        "activation": "tanh",
+        "recurrent_activation": "sigmoid",
+        "recurrent_dropout": 0.0,
+        "unroll": False,
+        "use_bias": True,
+        "reset_after": True,
+    }
+    return spec.layer in ("LSTM", "GRU") and all(
+        spec.arguments.get(name, value) == value for name, value in asked.items()
+    )
 
 
 def _last_step_masked(case: RecurrentCase) -> bool:

@@ -16,6 +16,7 @@ from catalogue.steps import (
     Multiply,
     Operand,
     OutputShape,
+    Ragged,
     ResetState,
     Step,
     SymbolicCall,
@@ -145,6 +146,8 @@ def structure_of(step: Call) -> Any:
     def shape_of(operand: Operand) -> Any:
         if isinstance(operand, Expression | Output):
             return "*"
+        if isinstance(operand, Ragged):
+            return "ragged"
         if isinstance(operand, Through):
             return (operand.layer, *(shape_of(inner) for inner in operand.operands))
         if isinstance(operand, list):

@@ -40,13 +40,14 @@ class Failure:
 
 @dataclasses.dataclass
 class Results:
-    """What steps handed back, by name, and the failures of those that raised.
+    """What steps handed back, by name, and the failures of those that raised on a device.
 
     `inapplicable` says why an implementation cannot be asked at all: it makes no such operand.
     """
 
     outputs: dict[str, tuple[Any, ...]]
     failures: dict[str, Failure]
+    device: str = "cpu:0"
     inapplicable: str = ""
 
     def failure_of(self, name: str) -> Failure | None:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from catalogue import weights
 from catalogue.custom_layers import CUSTOM_LAYERS
 from catalogue.training_cases import TRAINS
 from catalogue.training_steps import Given, Model, Train
+from execution.printer import Printer
 
 __all__ = ["print_model", "print_train"]
 
 
-def print_model(printer: Any, step: Model, mode: str) -> None:
+def print_model(printer: Printer, step: Model, mode: str) -> None:
     """Write how the model is built and compiled."""
     name, lines = step.name, printer.lines
     shape = (None, *step.rest)
@@ -41,7 +40,7 @@ def print_model(printer: Any, step: Model, mode: str) -> None:
     lines.append(f"{name}.compile({', '.join(options)})")
 
 
-def print_train(printer: Any, step: Train, model: Model) -> None:
+def print_train(printer: Printer, step: Train, model: Model) -> None:
     """Write what the model is given, and keep the loss, the metrics and what was learned."""
     name, lines = step.name, printer.lines
     lines.append(f"rng = np.random.default_rng({model.weights})")
@@ -85,7 +84,7 @@ def print_train(printer: Any, step: Train, model: Model) -> None:
         lines.append(f"{name}_state = {step.model}.get_weights()")
 
 
-def _texts(printer: Any, given: Given) -> list[str]:
+def _texts(printer: Printer, given: Given) -> list[str]:
     """Inputs with their mask, labels, weights where there are some."""
     inputs, *rest = (printer.operand(array) for array in given.arrays())
     if given.mask is not None:
@@ -93,7 +92,7 @@ def _texts(printer: Any, given: Given) -> list[str]:
     return [inputs, *rest]
 
 
-def _loop(printer: Any, step: Train) -> None:
+def _loop(printer: Printer, step: Train) -> None:
     """A gradient tape around the model and its loss."""
     name, model, lines = step.name, step.model, printer.lines
     lines.append(f"{name}_each, {name}_state = [], []")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -9,8 +10,12 @@ import numpy as np
 
 from catalogue.cases import Content, RecurrentCase
 from catalogue.expressions import Expression, expression
+from execution.results import Results
 from execution.running import Runner
+from properties.chain_alternatives import CHAIN_ALTERNATIVES
 from properties.comparisons import Agrees, Mismatch, Plan, mismatches
+from properties.departures import are_predicted
+from properties.layer_departures import DEPARTURES
 from properties.product_alternatives import (
     added_as_a_bias,
     batches_stretched,
@@ -19,7 +24,7 @@ from properties.product_alternatives import (
 )
 from properties.recurrent_setting import Setting
 
-__all__ = ["ALTERNATIVES", "VALUES", "happens_instead"]
+__all__ = ["ALTERNATIVES", "NAMES", "VALUES", "Seen", "happens_instead"]
 
 VALUES = ("nan", "zeros")
 """What may stand at the positions that differ, on one side of the comparison."""
@@ -84,24 +89,45 @@ ALTERNATIVES: dict[str, Callable[[Any], Plan]] = {
         added_as_a_bias,
         batches_stretched,
         selected_in_row_major_order,
+        *CHAIN_ALTERNATIVES,
     )
 }
 
+NAMES = (*ALTERNATIVES, *DEPARTURES)
+"""What an entry may call `like`."""
 
-def happens_instead(
-    instead: Any, case: Any, mismatch: Mismatch, runner: Runner, thoroughly: bool
-) -> bool:
+
+@dataclasses.dataclass(frozen=True)
+class Seen:
+    """A departure, and all that the plan of its case gave."""
+
+    mismatch: Mismatch
+    plan: Plan
+    results: Results
+
+
+def happens_instead(instead: Any, case: Any, seen: Seen, runner: Runner, thoroughly: bool) -> bool:
     """Whether a departure is what an entry of the ledger says of it (where it says anything).
 
-    `exception` is a class name (or several, joined by "or"), `values` one of VALUES, `like` one
-    of ALTERNATIVES: that one calls the layer, and is looked at where the check is thorough.
+    `exception` is a class name (or several, joined by "or"), `says` a part of its message; what
+    is said beside them is of cases in which nothing is raised. `values` is one of VALUES. `like`
+    is one of DEPARTURES, which predict what the calls of the plan gave, or of ALTERNATIVES: these
+    call the layer, and are looked at where the check is thorough.
     """
     if instead is None:
         return True
-    if instead.exception and mismatch.exception not in instead.exception.split(" or "):
-        return False
+    mismatch = seen.mismatch
+    if instead.exception and (mismatch.exception or not (instead.values or instead.like)):
+        raised = mismatch.exception in instead.exception.split(" or ")
+        return raised and instead.says in mismatch.message
     if instead.values and not _hold(instead.values, mismatch):
         return False
+    if instead.like in DEPARTURES:
+        departure = DEPARTURES[instead.like]
+        mode = runner.execution.mode
+        return are_predicted(
+            departure, case, mismatch.comparison, seen.plan.steps, seen.results, mode
+        )
     if instead.like and thoroughly:
         plan = ALTERNATIVES[instead.like](case)
         return not list(mismatches(plan, runner.run(plan.steps)))

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import msgspec
 
 from execution.running import Execution
-from properties.alternatives import ALTERNATIVES
+from properties.alternatives import NAMES
 from properties.families import FAMILIES
 from properties.registry import PROPERTIES
 from reports.ledger import Ledger as LedgerOnFile
@@ -61,7 +61,9 @@ class Ledger(Protocol):
     def deadly(self, property: str, layer: str) -> list[Any]:
         """The entries of which no case may be run in this process."""
 
-    def pins(self, property: str, layer: str, mode: str) -> list[tuple[Any, Any]]:
+    def pins(
+        self, property: str, layer: str, mode: str, device: str = "cpu:0"
+    ) -> list[tuple[Any, Any]]:
         """The entries, each with a pinned case, to be replayed in this cell."""
 
 
@@ -104,7 +106,7 @@ def load_checked(path: str | os.PathLike[str]) -> LedgerOnFile:
     known = {
         name: tuple(filter(one.of, FAMILIES[one.family].layers)) for name, one in PROPERTIES.items()
     }
-    ledger = load_ledger(path, properties=known, alternatives=tuple(ALTERNATIVES))
+    ledger = load_ledger(path, properties=known, alternatives=NAMES)
     for deviation in ledger:
         for pin in deviation.pins:
             problem = _pin_problem(deviation, pin)
@@ -120,7 +122,8 @@ def _pin_problem(deviation: Any, pin: Any) -> str | None:
         case: Any = msgspec.convert(pin.case, family.case_type)
     except (msgspec.ValidationError, ValueError) as error:
         return f"a pinned case of {pin.property} is none: {error}"
-    if not deviation.region.covers(family.facts(case, "cpu:0", pin.mode)):
+    device = "gpu:0" if pin.device == "gpu" else "cpu:0"
+    if not deviation.region.covers(family.facts(case, device, pin.mode)):
         return f"matches nothing: its pinned case of {pin.property} lies outside its region"
     if not PROPERTIES[pin.property].applies(case):
         return f"a pinned case is one that {pin.property} says nothing about"

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 from hypothesis import strategies as st
 
 from catalogue.cases import RaggedBatch
-from catalogue.chains import ChainCase, Node
-from catalogue.specs import Spec
+from catalogue.chain_shapes import features, fits, settled, ways_of
+from catalogue.chains import ChainCase
+from catalogue.layer_cases import Tensor
 from catalogue.traits import batch_traits
 from properties.registry import Property
 from properties.strata import Strata, Stratum
@@ -22,7 +24,13 @@ __all__ = ["CHAINS", "chain_facts", "chain_strata", "chain_traits", "simpler_cha
 CHAINS = tuple(FAMILIES_OF_CHAINS)
 _STRATA = 24  # chains of a cell, before it is thinned out
 # A graph of TimeDistributed over unknown steps costs ten times as much as another.
-_DEAR = {"chain: TimeDistributed before a recurrent layer": 2}
+_DEAR = {
+    "chain: TimeDistributed before a recurrent layer": 2,
+    "chain: several consumers": 2,
+    "chain: nested models": 2,
+    "chain: plain operations": 2,
+    "chain: MaskedLSTMModel": 2,
+}
 
 
 def chain_strata(property: Property, layer: str, keras_major: int, mode: str, seed: int) -> Strata:
@@ -30,14 +38,14 @@ def chain_strata(property: Property, layer: str, keras_major: int, mode: str, se
     rng = random.Random(f"{property.name} {layer} {seed}")
     # A model of Keras 2 costs several times as much.
     cost = property.share * _DEAR.get(layer, 1) * (2 if keras_major == 2 else 1)
-    count = max(2, _STRATA // cost)
+    count = max(1, _STRATA // cost)  # and Hypothesis' plainest chain besides each
     kinds = [kind for kind in KINDS if kind not in ("tall", "long")] if property.dear else KINDS
     pool: list[str] = []
     strata = []
     for place in range(count):
         pool = pool or rng.sample(kinds, len(kinds))
         chains = layer_chains(family=layer, kind=pool.pop(), choices=property.choices)
-        strata.append(Stratum(f"{place}", st.tuples(chains)))
+        strata.append(Stratum(f"{place}", st.tuples(chains.filter(property.applies))))
     return Strata(tuple(strata))
 
 
@@ -54,10 +62,28 @@ def chain_traits(case: ChainCase) -> frozenset[str]:
         "nan_padding": case.other == "nan",
         "largest_padding": case.other == "largest",
         "several_consumers": _several_consumers(case),
+        "rows_equal_steps": len(case.tensors[0].mask) == len(case.tensors[0].mask[0]),
+        "nested_twice": _nested_twice(case),
+        "several_dtypes": len({node.policy for node in case.nodes}) > 1,
+        "ends_without_steps": features(case)[-1] == (),
+        "last_batch_smaller": len(case.tensors[0].mask) % 2 == 1,
         "join": any(len(node.inputs) > 1 for node in case.nodes),
         "travelling_mask": True,
     }
-    return frozenset(found | {name for name, holds in named.items() if holds})
+    found |= {name for name, holds in named.items() if holds}
+    found |= {f"{len(case.nodes)} layers", f"sizes={case.sizes}", f"way={case.way}"}
+    found |= {f"join={node.spec.layer}" for node in case.nodes if len(set(node.inputs)) > 1}
+    found |= {f"nest={nest.kind}" for nest in case.nests}
+    found |= {f"operation={node.spec.layer}" for node in case.nodes if node.operation}
+    return frozenset(found)
+
+
+def _nested_twice(case: ChainCase) -> bool:
+    return any(
+        inner is not outer and outer.first <= inner.first and inner.end <= outer.end
+        for outer in case.nests
+        for inner in case.nests
+    )
 
 
 def _casts(case: ChainCase) -> bool:
@@ -65,8 +91,9 @@ def _casts(case: ChainCase) -> bool:
     dtypes = [case.dtype] * len(case.tensors)
     casts = False
     for node in case.nodes:
-        casts |= any(dtypes[number] != node.policy for number in node.inputs)
-        dtypes.append(node.policy)
+        policy = node.policy.removeprefix("mixed_")
+        casts |= any(dtypes[number] != policy for number in node.inputs)
+        dtypes.append(node.policy.removeprefix("mixed_"))
     return casts
 
 
@@ -87,6 +114,7 @@ def chain_facts(case: ChainCase, device: str, mode: str) -> frozenset[str]:
         found
         | {
             f"layers={len(case.nodes)}",
+            f"given={bool(case.given)}",
             f"maker={case.maker}",
             f"device={device}",
             f"mode={mode}",
@@ -98,18 +126,26 @@ def simpler_chain(case: ChainCase) -> Iterator[ChainCase]:
     """The cases that are one step simpler: fewer layers first, then a smaller batch."""
     replace = msgspec.structs.replace
     for place in range(len(case.nodes)):
-        without = _without(case, place)
-        if without is not None:
-            yield without
+        yield from filter(None, [_without(case, place)])
+    for place in range(len(case.nests)):
+        flatter = replace(case, nests=(*case.nests[:place], *case.nests[place + 1 :]))
+        if case.way in ways_of(flatter):
+            yield flatter
     for place, node in enumerate(case.nodes):
-        if node.policy != "float32":
+        if node.policy != "float32" and node.operation is None:
             nodes = (*case.nodes[:place], replace(node, policy="float32"), *case.nodes[place + 1 :])
-            yield replace(case, nodes=nodes)
+            yield from filter(None, [settled(replace(case, nodes=nodes))])
+    if case.sizes != "unknown":
+        yield replace(case, sizes="unknown")
+    if case.way != "functional" and "functional" in ways_of(case) and case.maker != "optional":
+        yield replace(case, way="functional")
+    if case.given:
+        yield replace(case, given=())
     rows = range(len(case.tensors[0].mask))
     if len(rows) > 1:
         half = len(rows) // 2
         for kept in (rows[:half], rows[half:], *([r for r in rows if r != out] for out in rows)):
-            yield _with_masks(case, lambda tensor, kept=kept: tuple(tensor.mask[r] for r in kept))
+            yield _with_masks(case, functools.partial(_rows, list(kept)))
     if len(case.tensors[0].mask[0]) > 1:
         yield _with_masks(case, lambda tensor: tuple(row[1:] for row in tensor.mask))
         yield _with_masks(case, lambda tensor: tuple(row[:-1] for row in tensor.mask))
@@ -123,10 +159,15 @@ def simpler_chain(case: ChainCase) -> Iterator[ChainCase]:
         yield replace(case, weights=0)
 
 
-def _with_masks(case: ChainCase, mask_of: object) -> ChainCase:
+def _rows(kept: list[int], tensor: Tensor) -> tuple[str, ...]:
+    return tuple(tensor.mask[row] for row in kept)
+
+
+def _with_masks(case: ChainCase, mask_of: Callable[[Tensor], tuple[str, ...]]) -> ChainCase:
     replace = msgspec.structs.replace
-    tensors = tuple(replace(t, mask=mask_of(t)) for t in case.tensors)  # type: ignore[operator]
-    return replace(case, tensors=tensors)
+    tensors = tuple(replace(tensor, mask=mask_of(tensor)) for tensor in case.tensors)
+    given = mask_of(Tensor(case.given)) if case.given else ()
+    return replace(case, tensors=tensors, given=given)
 
 
 def _without(case: ChainCase, place: int) -> ChainCase | None:
@@ -145,33 +186,12 @@ def _without(case: ChainCase, place: int) -> ChainCase | None:
     )
     if not nodes:
         return None
-    shorter = msgspec.structs.replace(case, nodes=nodes)
-    return shorter if _fits(shorter) else None
-
-
-def _fits(case: ChainCase) -> bool:
-    """Whether each layer can be called on what it is given."""
-    shapes: list[tuple[int, ...]] = [tensor.rest for tensor in case.tensors]
-    for node in case.nodes:
-        given = [shapes[number] for number in node.inputs]
-        if any(shape == () for shape in given):
-            return False  # no steps are left
-        if len(set(given)) > 1 and node.spec.layer != "Concatenate":
-            return False
-        shapes.append(_behind(node, given))
-    return True
-
-
-def _behind(node: Node, given: list[tuple[int, ...]]) -> tuple[int, ...]:
-    """What stands behind (batch, step) in a node's output; nothing where no steps are left."""
-    spec = node.spec
-    if spec.layer in ("LSTM", "GRU", "SimpleRNN") and not spec.get("return_sequences"):
-        return ()
-    if spec.layer == "GlobalAveragePooling1D":
-        return ()
-    if spec.layer == "Concatenate":
-        return (sum(shape[-1] for shape in given),)
-    inner = spec.get("layer", spec)
-    assert isinstance(inner, Spec)
-    units = inner.get("units")
-    return (units,) if isinstance(units, int) else given[0]
+    nests = []
+    for nest in case.nests:
+        first, end = nest.first - (place < nest.first), nest.end - (place < nest.end)
+        if first < end:
+            nests.append(msgspec.structs.replace(nest, first=first, end=end))
+    shorter = settled(msgspec.structs.replace(case, nodes=nodes, nests=tuple(nests)))
+    if shorter is None or not fits(shorter) or case.way not in ways_of(shorter):
+        return None
+    return shorter if case.maker != "optional" or place else None

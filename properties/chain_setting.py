@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import functools
+import re
+from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from catalogue.cases import Content
-from catalogue.chain_source import chain_source, given_to
+from catalogue.chain_shapes import visible, ways_of
+from catalogue.chain_source import again_source, chain_source, consumers_source, each_of
 from catalogue.chains import ChainCase, Stage, Way, folded
+from catalogue.custom_layers import CUSTOM_LAYERS
 from catalogue.expressions import Expression, Output, expression, literal
+from catalogue.layer_cases import Tensor
 from catalogue.steps import Call, Define, Step
 from properties.comparisons import Tolerance
 from properties.contents import content_source
 
-__all__ = ["ChainSetting"]
+__all__ = ["ChainSetting", "called_again"]
 
 _MASK_VALUES = {"zeros": 0.0, "ones": 1.0}
 
@@ -30,6 +36,8 @@ class ChainSetting:
         self._masks = [
             literal(tensor.valid, f"mask{place}") for place, tensor in enumerate(case.tensors)
         ]
+        self._mask_value = _MASK_VALUES.get(case.tensors[0].content, 0.0)
+        self._given = literal(Tensor(case.given).valid, "given") if case.given else None
 
     # -- arrays and models ---------------------------------------------------------------
 
@@ -53,25 +61,58 @@ class ChainSetting:
             values=values,
         )
 
-    def model(self, way: Way = "functional", *, all_outputs: bool = False) -> str:
-        """Define the model built in one way, and give its name."""
-        case = self.case
-        name = "model" if all_outputs else f"model_{way.split()[0]}"
-        if name not in self._defined:
-            self._defined.add(name)
-            source = chain_source(
-                case,
+    def model(self, way: Way | None = None, *, all_outputs: bool = False, name: str = "") -> str:
+        """Define the model built in one way (by default the case's own), and give its name."""
+        way = way or self.case.way
+        name = name or f"model_{way.split()[0]}" + ("_outputs" if all_outputs else "")
+        return self._define(
+            name,
+            lambda: chain_source(
+                self.case,
                 way=way,
                 name=name,
-                mask_value=_MASK_VALUES.get(case.tensors[0].content, 0.0),
+                mask_value=self._mask_value,
                 all_outputs=all_outputs,
-            )
-            shapes: list[tuple[int | None, ...]] = []
-            for tensor in case.tensors:
-                shapes.append((None, None, *tensor.rest))
-                shapes += [(None, None)] * (given_to(case.maker) - 1)
-            customs = ("Travelling",) if case.maker == "travelling" else ()
-            self.steps.append(Define(name, source, tuple(shapes), case.weights, customs))
+            ),
+            way,
+        )
+
+    def model_again(self, way: Way) -> str:
+        """Define what calls a model without masks, with them and without them again."""
+        return self._define(
+            "again",
+            lambda: again_source(self.case, way=way, name="again", mask_value=self._mask_value),
+            way,
+        )
+
+    def model_of_consumers(self, *, backwards: bool) -> str:
+        """Define what calls the layers one by one, in one order or another, and notes masks."""
+        name = "backwards" if backwards else "forwards"
+        return self._define(
+            name,
+            lambda: consumers_source(
+                self.case, name=name, backwards=backwards, mask_value=self._mask_value
+            ),
+            name,
+        )
+
+    def _define(self, name: str, source: Callable[[], str], way: str) -> str:
+        if name in self._defined:
+            return name
+        self._defined.add(name)
+        case = self.case
+        shapes: list[tuple[int | None, ...]] = []
+        for tensor in case.tensors:
+            batch, length = tensor.steps
+            rows = batch if case.sizes == "known" else None
+            steps = None if case.sizes == "unknown" else length
+            shapes.append((rows, steps, *tensor.rest))
+            shapes += [(rows, steps)] * (each_of(case) - 1)
+        text = source()
+        customs = tuple(one for one in CUSTOM_LAYERS if re.search(rf"\b{one}\(", text))
+        nested = ", ".join(sorted({nest.kind for nest in case.nests}))
+        built = f"{way}, nested {nested}" if nested else way
+        self.steps.append(Define(name, text, tuple(shapes), case.weights, customs, built))
         return name
 
     def call(
@@ -81,15 +122,19 @@ class ChainSetting:
         *,
         content: Content | None = None,
         outputs: int = 1,
+        at: str = "",
+        options: dict[str, Any] | None = None,
         **more: Any,
     ) -> Call:
-        """A call of a model on the case's inputs."""
+        """A call of a model on the case's inputs, or on what `at` (an index) takes of them."""
         arrays: list[Any] = []
         for place in range(len(self.case.tensors)):
             arrays.append(self.holding(place, content))
-            if self.case.maker == "travelling":
-                arrays.append(self._masks[place])
-        call = Call(name, model, (arrays,), {}, outputs, **more)
+            if each_of(self.case) == 2:
+                arrays.append(self._given or self._masks[place])
+        if at:
+            arrays = [expression(f"a[{at}]", f"part_{name}", a=one) for one in arrays]
+        call = Call(name, model, (arrays,), options or {}, outputs, **more)
         self.steps.append(call)
         return call
 
@@ -98,31 +143,62 @@ class ChainSetting:
     @functools.cached_property
     def stages(self) -> list[Stage]:
         """What stands behind each layer, in float64."""
-        return folded(self.case, self._arrays, "float64")
+        return folded(self.case, self.arrays, "float64")
+
+    @functools.cached_property
+    def visible(self) -> list[int]:
+        """The places whose outputs the model hands back where all of them are asked for."""
+        return visible(self.case)
+
+    def stages_with(self, **other: Any) -> list[Stage]:
+        """What stands behind each layer where some layers have other contracts of masks."""
+        return folded(self.case, self.arrays, "float64", **other)
 
     @property
-    def _arrays(self) -> list[np.ndarray]:
+    def arrays(self) -> list[np.ndarray]:
+        """The inputs as the first layers have them."""
         arrays = [self.holding(place).value() for place in range(len(self.case.tensors))]
+        if self.case.maker == "none":
+            return arrays
         # What stands at masked steps is not looked at, and Masking replaces it by zeros.
         pairs = zip(arrays, self.case.tensors, strict=True)
         return [np.where(t.valid[..., None], array, array.dtype.type(0)) for array, t in pairs]
 
+    @functools.cached_property
     def labels(self) -> list[str]:
-        """A name for each layer: its number and its class."""
-        return [f"{place} {node.spec.layer}" for place, node in enumerate(self.case.nodes)]
+        """A name for each layer: its number and its class; and the model that it is the end of."""
+        found = [f"{place} {node.spec.layer}" for place, node in enumerate(self.case.nodes)]
+        for nest in reversed(self.case.nests):
+            found[nest.end - 1] = f"{found[nest.end - 1]}, end of a {nest.kind} model"
+        return found
 
     def at_valid(self, call: str, place: int, index: int | None = None) -> Expression | Output:
-        """The output of layer number `place` at its valid steps; all of it without a mask."""
-        y = Output(call, place if index is None else index)
+        """The output of layer number `place` at its valid steps; all of it without a mask.
+
+        It is the output number `index` of the call, by default what the model hands back of it.
+        """
+        y = Output(call, self.visible.index(place) if index is None else index)
         mask = self.stages[place].mask
         if mask is None:
             return y
         return expression("y[valid]", y=y, valid=literal(mask, f"valid{place}"))
 
+    def known(
+        self, call: str, place: int, index: int, stage: Stage | None = None
+    ) -> tuple[Expression, Expression]:
+        """Where the reference says something of an output: that of the call, and what it says."""
+        stage = stage or self.stages[place]
+        said = ~np.isnan(stage.output)
+        if stage.mask is not None:
+            behind = [1] * (stage.output.ndim - stage.mask.ndim)
+            said &= stage.mask.reshape(*stage.mask.shape, *behind)
+        found = expression("y[said]", y=Output(call, index), said=literal(said, "said"))
+        return found, literal(stage.output[said], "expected")
+
     @functools.cached_property
     def tolerances(self) -> list[Tolerance]:
         """How far each layer's output may lie apart from the reference."""
-        rounded = folded(self.case, self._arrays)
+        rounded = folded(self.case, self.arrays)
         found, terms, epsilon = [], 0, 0.0
         for stage, other in zip(self.stages, rounded, strict=True):
             dtype = stage.node.policy.removeprefix("mixed_")
@@ -133,3 +209,22 @@ class ChainSetting:
             rounding = float(np.nanmax(apart)) if np.isfinite(apart).any() else 0.0
             found.append(Tolerance(terms, epsilon, np.asarray(rounding)))
         return found
+
+
+def called_again(case: ChainCase) -> ChainSetting:
+    """A call `y` that calls the case's model without masks, with `mask=`, and again without.
+
+    Its outputs are these three, and of a model that is not subclassed what `compute_mask` says.
+    """
+    way: Way = "subclassed"
+    outputs = 3
+    if case.maker != "optional":
+        case, outputs = msgspec.structs.replace(case, maker="argument"), 4
+        several = ways_of(case)
+        way = several[case.weights % len(several)]
+    elif not case.given:
+        rows = tuple(row[::-1] for row in case.tensors[0].mask)
+        case = msgspec.structs.replace(case, given=rows)
+    setting = ChainSetting(case)
+    setting.call("y", setting.model_again(way), outputs=outputs)
+    return setting

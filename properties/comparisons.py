@@ -24,6 +24,7 @@ __all__ = [
     "Tells",
     "Tolerance",
     "mismatches",
+    "observed",
 ]
 
 Level = Literal["must", "should", "hazard"]
@@ -58,7 +59,10 @@ class Agrees:
     """`left` equals `right` in shape and value, exactly where `tolerance` is None.
 
     Exactly is bitwise but for the sign of zero; NaN equals NaN. What is compared may be
-    arrays or plain values (shapes); masks that are absent are None.
+    arrays or plain values (shapes); masks that are absent are None. Where both are `sums` over
+    the rows of a batch, this is the bound on a device other than a CPU: a GPU adds them up in
+    another order in each call. What is `refusable` may raise instead; the record says whether it
+    did.
     """
 
     name: str
@@ -66,6 +70,8 @@ class Agrees:
     right: Side
     tolerance: Tolerance | None = None
     level: Level = "must"
+    sums: Tolerance | None = None
+    refusable: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,7 +163,7 @@ def mismatches(plan: Plan, results: Results) -> Iterator[Mismatch]:
         else:
             failure = _failure(comparison, results)
             if failure is not None:
-                if failure.step in blamed:
+                if comparison.refusable or failure.step in blamed:
                     continue
                 blamed.add(failure.step)
                 found = _refused(comparison, failure, builds)
@@ -167,6 +173,27 @@ def mismatches(plan: Plan, results: Results) -> Iterator[Mismatch]:
             yield found
             if plan.first_only:
                 return
+
+
+def observed(plan: Plan, results: Results) -> set[str]:
+    """What an implementation did where it is free to choose: taken or refused, how it tells."""
+    found = set()
+    for comparison in plan.comparisons:
+        if isinstance(comparison, Tells):
+            failure = results.failure_of(comparison.step)
+            if failure is not None:
+                found.add(f"told by {failure.exception}")
+            elif results.outputs[f"{comparison.step}.told"][0]:
+                found.add("told by a warning")
+            elif (
+                comparison.expected is None
+                and results.outputs[f"{comparison.step}.mask"][0] is None
+            ):
+                found.add("not told")
+        elif isinstance(comparison, Agrees) and comparison.refusable:
+            failure = _failure(comparison, results)
+            found.add("taken" if failure is None else f"refused by {failure.exception}")
+    return found
 
 
 def _failure(comparison: Agrees, results: Results) -> Failure | None:
@@ -245,8 +272,11 @@ def _disagreement(comparison: Agrees, results: Results) -> Mismatch | None:
     if equal.all():
         return None
     bound = 0.0
-    if comparison.tolerance is not None:
-        allowed = comparison.tolerance.of(right)
+    tolerance = comparison.tolerance
+    if tolerance is None and not results.device.startswith("cpu"):
+        tolerance = comparison.sums
+    if tolerance is not None:
+        allowed = tolerance.of(right)
         with np.errstate(invalid="ignore", over="ignore"):
             close = np.abs(left.astype(float) - right.astype(float)) <= allowed
         if (equal | close).all():

@@ -163,6 +163,7 @@ def _flag_pairs(configuration: Any) -> set[Any]:
     values.append(("mask", f"{form.mask} {form.mask_dtype} {form.positional}"))
     values.append(("states", form.initial_state in ("keyword", "positional")))
     values.append(("dtype", configuration.dtype + configuration.policy))
+    values.append(("cudnn", recurrent_traits.suits_cudnn(configuration.spec)))
     return {(a, b) for place, a in enumerate(values) for b in values[:place]}
 
 

@@ -232,30 +232,47 @@ class LayerSetting:
 
     def expected(self) -> tuple[list[np.ndarray] | None, Tolerance]:
         """The reference in float64, an array for each output, and what its own rounding allows."""
-        exact = self._reference("float64")
-        if exact is None:
-            return None, self.tolerance
-        rounded = self._reference(self.compute_dtype)
-        assert rounded is not None
-        rounding = 0.0
-        for one, other in zip(rounded, exact, strict=True):
-            with np.errstate(invalid="ignore"):
+        inputs = [self.holding(place).value() for place in range(len(self.case.tensors))]
+        reference = self.entry.reference
+        assert reference is not None
+
+        def compute(dtype: str) -> list[np.ndarray] | None:
+            output = reference(self.given(inputs, self.case.masks, dtype))
+            return output if output is None or isinstance(output, list) else [output]
+
+        return self.rounded(compute)
+
+    def rounded(
+        self, compute: Callable[[str], list[np.ndarray] | None]
+    ) -> tuple[list[np.ndarray] | None, Tolerance]:
+        """What a computation gives in float64, and what rounding in the layer's dtype allows."""
+        with np.errstate(all="ignore"):
+            exact = compute("float64")
+            if exact is None:
+                return None, self.tolerance
+            rounded = compute(self.compute_dtype)
+            assert rounded is not None
+            rounding = 0.0
+            for one, other in zip(rounded, exact, strict=True):
                 apart = np.abs(one.astype(np.float64) - other)
-            if np.isfinite(apart).any():
-                rounding = max(rounding, float(np.nanmax(apart)))
+                if np.isfinite(apart).any():
+                    rounding = max(rounding, float(np.nanmax(apart)))
         return exact, Tolerance(self._terms, self._epsilon, np.asarray(rounding))
 
-    def _reference(self, dtype: str) -> list[np.ndarray] | None:
-        case = self.case
-        drawn = drawn_weights.drawn(case.weights, self.weight_shapes)
+    def given(
+        self,
+        inputs: list[np.ndarray],
+        masks: list[np.ndarray | None],
+        dtype: str,
+        case: LayerCase | None = None,
+    ) -> Given:
+        """What a reference is given: arrays, cast as the layer casts them, in one dtype."""
+        drawn = drawn_weights.drawn(self.case.weights, self.weight_shapes)
         cast = self.compute_dtype  # inputs are cast to it before anything is computed
         with np.errstate(all="ignore"):
-            inputs = [self.holding(place).value() for place in range(len(case.tensors))]
-            inputs = [x.astype(cast).astype(dtype) if x.dtype.kind == "f" else x for x in inputs]
+            floats = [x.astype(cast).astype(dtype) if x.dtype.kind == "f" else x for x in inputs]
             weights = [weight.astype(cast).astype(dtype) for weight in drawn]
-            assert self.entry.reference is not None
-            output = self.entry.reference(Given(case, inputs, case.masks, weights))
-        return output if output is None or isinstance(output, list) else [output]
+        return Given(case or self.case, floats, masks, weights)
 
     @property
     def tolerance(self) -> Tolerance:

@@ -6,12 +6,14 @@ import dataclasses
 import itertools
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from catalogue.cases import RecurrentCase
 from catalogue.expressions import Expression, Output, expression, literal
-from catalogue.steps import ResetState
+from catalogue.steps import Ragged, ResetState
 from properties.comparisons import Agrees, Comparison, Plan
+from properties.layer_ragged import SOURCE as RAGGED
 from properties.recurrent_setting import Setting
 from properties.registry import declare
 
@@ -97,7 +99,7 @@ def return_state_is_an_addition(case: RecurrentCase) -> Plan:
     family="recurrent",
     source=f"{_RNN_PAGE}, Arguments, return_sequences",
     applies=lambda case: not case.spec.get("return_sequences"),
-    share=3,
+    share=2,
 )
 def last_output_is_last_step(case: RecurrentCase) -> Plan:
     """The last output is the last step of the sequence of outputs, and the states are the same."""
@@ -143,7 +145,6 @@ def unrolled_equals_looped(case: RecurrentCase) -> Plan:
         and bool(case.spec.get("return_sequences") or case.spec.get("return_state"))
     ),
     choices=("chunks",),
-    share=2,
 )
 def stateful_chunks(case: RecurrentCase) -> Plan:
     """A stateful layer fed a sequence in chunks ends where it ends when fed the whole."""
@@ -275,3 +276,54 @@ def eager_graph_agree(case: RecurrentCase) -> Plan:
     return Plan(
         setting.plan_steps(), tuple(setting.all_agree(two, one, tolerance=setting.tolerance))
     )
+
+
+# -- 9. Ragged tensors -------------------------------------------------------------------
+
+
+@declare(
+    family="recurrent",
+    source=RAGGED,
+    level="should",
+    applies=lambda case: (
+        _explicit(case)
+        and not (case.form.positional or _stateful(case) or _unrolled(case))
+        and not case.spec.get("time_major")
+    ),
+    share=12,
+    dear=True,
+)
+def ragged(case: RecurrentCase) -> Plan:
+    """Given a ragged tensor a layer gives, row by row, what it gives for a padded one, or refuses.
+
+    That is what the reference says of a padded and masked tensor. An exception refuses: the record
+    says which, and the difference of two records that it changed.
+    """
+    lengths = case.batch.lengths if any(case.batch.lengths) else (1, *case.batch.lengths[1:])
+    rows = tuple("1" * n + "0" * (max(lengths) - n) for n in lengths)
+    batch = msgspec.structs.replace(case.batch, mask=rows, content="zeros")
+    case = msgspec.structs.replace(case, batch=batch)
+    setting = Setting(case)
+    call = setting.call("y", masked="absent", mode="eager")
+    tensor = Ragged(
+        expression("x[mask]", "steps", x=setting.inputs, mask=setting.mask),
+        expression("mask.sum(axis=1)", "lengths", mask=setting.mask),
+    )
+    setting.steps[-1] = dataclasses.replace(call, args=(tensor, *call.args[1:]))
+    exact, tolerance = setting.exact_reference()
+    names = ["output", *(f"state {place}" for place in range(len(setting.sizes)))]
+    expected = exact.outputs(case.spec)
+    comparisons: list[Comparison] = []
+    for name, y, value in zip(names, setting.outputs("y"), expected, strict=False):
+        found, right = y, literal(value, "expected")
+        if name == "output" and setting.has_sequence:
+            # A row that is reversed begins with its last valid step.
+            found = expression("y[mask]", y=found, mask=setting.mask)
+            right = expression("y[valid]", y=right, valid=setting.processed)
+        comparisons.append(Agrees(name, found, right, tolerance, "should", refusable=True))
+    if setting.has_sequence:
+        known = literal(np.array(lengths), "valid_steps")
+        comparisons.append(
+            Agrees("lengths", Output("y.lengths"), known, None, "should", refusable=True)
+        )
+    return Plan(setting.plan_steps(), tuple(comparisons))

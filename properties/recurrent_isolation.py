@@ -82,6 +82,7 @@ def padding_gradient(case: RecurrentCase) -> Plan:
             Output("dy", 1 + place),
             None,
             both,
+            setting.tolerance,
         )
         for place in range(len(weight_shapes(case.spec, case.features)))
     ]

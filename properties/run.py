@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib.metadata
 import os
 import platform
 import random
 import re
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,7 @@ CELL = "properties/test_conformance.py::test_cell["
 MODES = ("eager", "graph", "xla")
 
 _ROOT = Path(__file__).parents[1]
+_FEW = 12  # names that a sentence can hold
 
 
 class Run:
@@ -57,6 +60,11 @@ class Run:
             self.found: Installed = installed(option.implementation)
         except ImplementationMissing as missing:
             raise pytest.UsageError(str(missing)) from None
+        backend = os.environ.get("KERAS_BACKEND") or "tensorflow"
+        if self.found.name == "keras" and self.found.keras_major > 2 and backend != "tensorflow":
+            raise pytest.UsageError(
+                f"KERAS_BACKEND={backend}: masks are tested on TensorFlow; unset the variable"
+            )
         layers = [layer for family in FAMILIES.values() for layer in family.layers]
         for name, known in (("layer", layers), ("property", list(PROPERTIES))):
             for value in getattr(option, name) or ():
@@ -178,10 +186,19 @@ class Run:
         )
 
 
-def _chosen(option: str, value: str, known: Any) -> str:
-    if value not in known:
-        raise pytest.UsageError(f"--{option} {value}: choose from {', '.join(known)}")
-    return value
+def _chosen(option: str, value: str, known: Iterable[str]) -> str:
+    names = list(known)
+    if value in names:
+        return value
+    if len(names) <= _FEW:
+        raise pytest.UsageError(f"--{option} {value}: choose from {', '.join(names)}")
+    alike = {name.lower(): name for name in names}
+    near = difflib.get_close_matches(value.lower(), alike, n=3)
+    meant = f"did you mean {' or '.join(alike[one] for one in near)}? " if near else ""
+    raise pytest.UsageError(
+        f"--{option} {value}: no {option} has this name; {meant}"
+        "`pytest --collect-only -q` lists what there is"
+    )
 
 
 def _number(option: str, text: str) -> float:

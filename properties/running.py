@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from hypothesis.database import DirectoryBasedExampleDatabase
 
 from execution.running import Runner
-from properties.alternatives import happens_instead
+from properties.alternatives import Seen, happens_instead
 from properties.cells import Cell, Ledger, Profile
-from properties.comparisons import Mismatch, Plan, mismatches
+from properties.comparisons import Mismatch, Plan, mismatches, observed
 from properties.deaths import Deaths
 from properties.explaining import described
 from properties.families import FAMILIES
@@ -77,6 +77,7 @@ class CellRunner:
         self.excused: collections.Counter[str] = collections.Counter()
         module = runner.implementation.installed.name
         self.deaths = Deaths(cell, module, ledger, journal, self.excused)
+        self.observed: collections.Counter[str] = collections.Counter()
         self.seen: dict[str, tuple[Any, Mismatch]] = {}
         self.examples = self.batches = self.met = 0
         self.outside = 0  # batches that lie outside every region of the ledger
@@ -141,6 +142,7 @@ class CellRunner:
             "configurations_total": total,
             **dict(zip(("pairs", "pairs_total"), covered_pairs(self.chosen, domains), strict=True)),
             "traits": dict(sorted(self.traits.items())),
+            "observed": dict(sorted(self.observed.items())),
             "outside": self.outside,
             **self._spent(before, time.perf_counter() - started),
         }
@@ -172,7 +174,10 @@ class CellRunner:
         """Replay the pinned cases of the ledger; the ids of those that deviate no more."""
         fixed = []
         cell = self.cell
-        for deviation, pin in self.ledger.pins(cell.property, cell.layer, cell.execution.mode):
+        execution = cell.execution
+        for deviation, pin in self.ledger.pins(
+            cell.property, cell.layer, execution.mode, execution.device
+        ):
             case: Any = msgspec.convert(pin.case, self.family.case_type)
             if deviation in self.deaths.known:
                 if not self.deaths.replay(deviation, case) and deviation.id not in fixed:
@@ -182,11 +187,11 @@ class CellRunner:
                 continue
             inapplicable = self.inapplicable.total()
             found = [
-                mismatch
-                for mismatch in self._mismatches(case)
-                if pin.comparison in ("*", mismatch.comparison.name)
-                and mismatch.kind in deviation.kinds
-                and happens_instead(deviation.instead, case, mismatch, self.runner, True)
+                seen.mismatch
+                for seen in self._seen(case)
+                if pin.comparison in ("*", seen.mismatch.comparison.name)
+                and seen.mismatch.kind in deviation.kinds
+                and happens_instead(deviation.instead, case, seen, self.runner, True)
             ]
             if found:
                 self.excused[deviation.id] += 1
@@ -273,8 +278,11 @@ class CellRunner:
                 test()
         except _NewDeviation as found:
             return self._explained(found)
-        except hypothesis.errors.Flaky:
-            # It failed, and not again: the layer remembers what happened to it before.
+        except Exception as error:
+            # It failed, and not again: the layer remembers what happened to it before, or the
+            # device rounds otherwise in each call. Hypothesis says so as Flaky, or stumbles.
+            if not known or isinstance(error, MemoryError):
+                raise
             self.runner.forget()
             return self._explained(next(iter(known.values())), shrink=False)
         return None
@@ -297,25 +305,25 @@ class CellRunner:
         facts: frozenset[str] = self._facts(case) if self.regions or self.survey else frozenset()
         self.outside += self._lies_outside(facts)
         plan = self.property.function(case)
-        found = self._mismatches(case, plan)
+        found = self._seen(case, plan)
         if not found and self.survey is None:
             return []
         facts = facts or self._facts(case)
-        unknown = [one for one in found if not self._excused(case, one, facts)]
+        unknown = [one.mismatch for one in found if not self._excused(case, one, facts)]
         if self.survey is not None:
-            self.survey.note(case, facts, plan, unknown, found)
+            self.survey.note(case, facts, plan, unknown, [one.mismatch for one in found])
         return unknown
 
-    def _excused(self, case: Any, mismatch: Mismatch, facts: frozenset[str]) -> bool:
+    def _excused(self, case: Any, seen: Seen, facts: frozenset[str]) -> bool:
         """Whether an entry of the ledger knows a departure, and what happens instead with it."""
+        mismatch = seen.mismatch
         cell, name = self.cell, mismatch.comparison.name
         for one in self.ledger.excuses(cell.property, cell.layer, name, mismatch.kind, facts):
-            # What needs calls of its own is looked at once a configuration.
-            key = (one.id, repr(getattr(case, "spec", case)))
+            # What needs calls of its own is looked at once a configuration; products are cheap.
+            own = case if self.family.name == "broadcasting" else None
+            key = (one.id, repr(getattr(case, "spec", own)))
             with self.journal.running(case):
-                fits = happens_instead(
-                    one.instead, case, mismatch, self.runner, key not in self._tried
-                )
+                fits = happens_instead(one.instead, case, seen, self.runner, key not in self._tried)
             if fits:
                 self._tried.add(key)
                 self.excused[one.id] += 1
@@ -323,7 +331,8 @@ class CellRunner:
                 return True
         return False
 
-    def _mismatches(self, case: Any, plan: Plan | None = None) -> list[Mismatch]:
+    def _seen(self, case: Any, plan: Plan | None = None) -> list[Seen]:
+        replayed = plan is None
         plan = self.property.function(case) if plan is None else plan
         if not plan.comparisons:
             self.silent += 1
@@ -334,9 +343,11 @@ class CellRunner:
             self.silent += 1
             self.inapplicable[results.inapplicable] += 1
             return []
+        if not replayed:  # what is pinned is another for each version
+            self.observed.update(observed(plan, results))
         started = time.perf_counter()
         try:
-            return list(mismatches(plan, results))
+            return [Seen(one, plan, results) for one in mismatches(plan, results)]
         finally:
             self.checking += time.perf_counter() - started
 

@@ -9,10 +9,13 @@ import pytest
 
 from properties import (  # noqa: F401 (they declare)
     broadcasting,
+    chain_masks,
+    chain_ways,
     chains,
     layer_calls,
     layer_delivery,
     layer_mixing,
+    layer_ragged,
     layers,
     recurrent,
     recurrent_forms,

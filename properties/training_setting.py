@@ -223,7 +223,7 @@ class TrainingSetting:
         ones, others = self.results(left), self.results(right)
         metric = self.entry.kind == "metrics"
         return [
-            Agrees(name, one, others[name], tolerance, level)
+            Agrees(name, one, others[name], tolerance, level, self.tolerance)
             for name, one in ones.items()
             if not metric or name == "metric"
         ]

@@ -26,8 +26,9 @@ class Change:
     """A cell that both records have, and that is not what it was.
 
     `appeared` and `gone` are ids of the ledger, `known` are all that the new record names here,
-    `news` is what neither the ledger nor the old record knows. `worse` weighs the outcomes, and
-    what came up within them.
+    `news` is what neither the ledger nor the old record knows. `now` and `before` are what the
+    implementation was observed to do, free to choose, in one of the records alone. `worse` weighs
+    the outcomes, and what came up within them.
     """
 
     key: Key
@@ -37,6 +38,8 @@ class Change:
     gone: tuple[str, ...] = ()
     known: tuple[str, ...] = ()
     news: tuple[NewKey, ...] = ()
+    now: tuple[str, ...] = ()
+    before: tuple[str, ...] = ()
 
     @property
     def worse(self) -> bool:
@@ -86,6 +89,8 @@ def _change(key: Key, old: Entry | None, new: Entry | None) -> Change | None:
     states = _state(old), _state(new)
     known = [set(entry.deviations) if entry else set() for entry in (old, new)]
     found = [dict(new_findings(entry)) if entry else {} for entry in (old, new)]
+    seen = [set(entry.observed) if entry else set() for entry in (old, new)]
+    ended = all(state in ENDED for state in states)
     change = Change(
         key,
         *states,
@@ -93,8 +98,10 @@ def _change(key: Key, old: Entry | None, new: Entry | None) -> Change | None:
         gone=tuple(sorted(known[0] - known[1])) if states[1] in ENDED else (),
         known=tuple(sorted(known[1])),
         news=tuple(one for one in found[1] if one not in found[0]),
+        now=tuple(sorted(seen[1] - seen[0])) if ended else (),
+        before=tuple(sorted(seen[0] - seen[1])) if ended else (),
     )
-    quiet = not (change.appeared or change.gone or change.news)
+    quiet = not (change.appeared or change.gone or change.news or change.now or change.before)
     return None if states[0] == states[1] and quiet else change
 
 
@@ -175,6 +182,8 @@ def _cause(change: Change) -> tuple[str, ...]:
     lines = [f"+ {one}" for one in change.appeared]
     lines += [f"+ new: {_named(one)}" for one in change.news]
     lines += [f"- {one}" for one in change.gone]
+    lines += [f"now: {one}" for one in change.now]
+    lines += [f"no more: {one}" for one in change.before]
     lines += [] if lines else [f"known now: {one}" for one in change.known]
     return tuple(lines) or ("no deviation is named",)
 

@@ -92,12 +92,13 @@ class Region(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Instead(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What happens instead of what should: checked wherever a deviation is excused.
 
-    `exception` is the class that is raised (several are joined by "or"), `values` what stands
-    at the positions that differ (`nan`, `zeros`), `like` the name of something else that the
-    call then equals.
+    `exception` is the class that is raised (several are joined by "or"), `says` a part of its
+    message, `values` what stands at the positions that differ (`nan`, `zeros`), `like` the name
+    of something else that the call then equals.
     """
 
     exception: str = ""
+    says: str = ""
     values: str = ""
     like: str = ""
 
@@ -105,6 +106,7 @@ class Instead(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """In words."""
         said = [
             f"{self.exception} is raised" if self.exception else "",
+            f"which says {self.says!r}" if self.says else "",
             f"{self.values} where it differs" if self.values else "",
             self.like,
         ]
@@ -126,7 +128,8 @@ class Pin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A case, in its JSON form, that is replayed in every run and must still deviate.
 
     `not_on` names deviating versions on which this case was measured not to show the cause:
-    something else comes before it there. It is not replayed on these.
+    something else comes before it there. It is not replayed on these. Likewise `device`, where
+    one kind of device alone shows the cause: `cpu` or `gpu`.
     """
 
     property: str
@@ -135,6 +138,7 @@ class Pin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     case: dict[str, Any]
     mode: Literal["eager", "graph", "xla"] = "graph"
     not_on: tuple[str, ...] = ()
+    device: Literal["", "cpu", "gpu"] = ""
 
 
 class Deviation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -274,13 +278,16 @@ class Ledger(msgspec.Struct, frozen=True):
             and any(pattern.property == property for pattern in one.comparisons)
         ]
 
-    def pins(self, property: str, layer: str, mode: str) -> list[tuple[Deviation, Pin]]:
+    def pins(
+        self, property: str, layer: str, mode: str, device: str = "cpu:0"
+    ) -> list[tuple[Deviation, Pin]]:
         """The pinned cases that a cell replays, each with its entry."""
         return [
             (one, pin)
             for one in self.deviations
             for pin in one.pins
             if (pin.property, pin.layer, pin.mode) == (property, layer, mode)
+            and pin.device in ("", device.partition(":")[0])
         ]
 
 

@@ -193,8 +193,10 @@ def _instead_problems(deviation: Deviation, alternatives: Collection[str]) -> It
         yield f"instead: unknown values {instead.values!r}: choose nan or zeros"
     if instead.like and instead.like not in alternatives:
         yield f"instead: unknown like {instead.like!r}: choose {listed(alternatives, 'or')}"
-    if instead.exception and deviation.kind not in ("refused", "blocked"):
+    if instead.exception and not {"refused", "blocked"} & set(deviation.kinds):
         yield f"instead: exception {instead.exception!r} does not go with kind {deviation.kind!r}"
+    if instead.says and not instead.exception:
+        yield f"instead: says {instead.says!r} is a part of a message: name the exception too"
 
 
 def _pin_problems(

@@ -47,6 +47,7 @@ class CellView:
     entry: Entry | None
     findings: tuple[Shown, ...]
     traits: Markup
+    observed: Markup
     seconds: Markup
     more: int = 0  # findings that are not shown
     statement: str = ""
@@ -103,6 +104,9 @@ def views(record: Record, exhibits: Sequence[Exhibit]) -> list[CellView]:
                 more=max(0, len(entry.findings) - _FINDINGS) if entry else 0,
                 statement=short(entry.statement) if entry else "",
                 traits=joined("<span>{} <b>{}</b></span> ", entry.traits.items() if entry else ()),
+                observed=joined(
+                    "<span>{} <b>{}</b></span> ", entry.observed.items() if entry else ()
+                ),
                 seconds=joined(
                     "<span>{} <b>{}</b></span> ",
                     ((k, f"{n:.2f}") for k, n in (entry.seconds if entry else {}).items()),

@@ -147,7 +147,8 @@ class Entry(_Written, frozen=True, forbid_unknown_fields=True, kw_only=True):
     `deviations` counts, for each id of the ledger, the examples it excused; `fixed` names the
     ids that no longer deviate. `configurations` of `configurations_total` were met, and `pairs` of
     `pairs_total` pairs of argument values; `traits` counts the batches that had each, and
-    `outside` those that lay outside every region of the ledger. `seconds`
+    `outside` those that lay outside every region of the ledger; `observed` those in which the
+    implementation did each of what it may choose (ragged tensors taken, or refused). `seconds`
     are by phase (draw, build, trace, call, check), `counts` whatever else was counted. `worker`
     is the process that ran the cell, `memory_mb` its resident memory afterwards in megabytes.
     """
@@ -173,6 +174,7 @@ class Entry(_Written, frozen=True, forbid_unknown_fields=True, kw_only=True):
     pairs_total: int = 0
     outside: int = 0
     traits: dict[str, int] = {}
+    observed: dict[str, int] = {}
     seconds: dict[str, float] = {}
     counts: dict[str, int] = {}
     memory_mb: float = 0.0

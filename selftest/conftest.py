@@ -2,12 +2,37 @@
 
 from __future__ import annotations
 
+import hypothesis
 import pytest
 
 from execution.implementation import Implementation, installed
-from properties.cells import load_checked
 from reports.ledger import Ledger
-from selftest.planting import LEDGER
+from selftest.planting import known_of
+
+# A machine that has other things to do draws slowly: that is no defect.
+hypothesis.settings.register_profile(
+    "selftest", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("selftest")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """With how many seeds planted defects must be seen."""
+    parser.addoption(
+        "--seeds", type=int, default=1, metavar="N", help="planted defects: with how many seeds"
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test of what is drawn takes the seeds that it is given, where it names none itself."""
+    named = [mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")]
+    if "seed" in metafunc.fixturenames and "seed" not in named:
+        metafunc.parametrize("seed", range(metafunc.config.getoption("--seeds")))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What mostly waits comes first: at the end one worker would wait alone."""
+    items.sort(key=lambda item: item.path.name != "test_killing.py")
 
 
 @pytest.fixture(scope="module")
@@ -18,6 +43,5 @@ def found() -> Implementation:
 
 @pytest.fixture(scope="module")
 def ledger(found: Implementation) -> Ledger:
-    """What is known of it."""
-    here = found.installed
-    return load_checked(LEDGER).affected(here.name, here.keras, here.tensorflow)
+    """What is known of it, without pinned cases."""
+    return known_of(found.installed)

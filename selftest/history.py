@@ -80,7 +80,9 @@ class _Elsewhere:
 
     deadly = concerning
 
-    def pins(self, property: str, layer: str, mode: str) -> list[tuple[Any, Any]]:
+    def pins(
+        self, property: str, layer: str, mode: str, device: str = "cpu:0"
+    ) -> list[tuple[Any, Any]]:
         """None."""
         return []
 
@@ -194,6 +196,16 @@ BUGS = (
         _region("travelling_mask", none=("masks_differ", "unmasked_tensor", "cast")),
     ),
     Bug(
+        "keras#18416",
+        "the mask is lost where a residual is added",
+        "chain: residual",
+        "prediction",
+        "py311-tf216-keras33",
+        "py311-tf216-keras34",
+        _region(none=("cast",)),
+        ("lost mask",),
+    ),
+    Bug(
         "keras#19848",
         "BatchNormalization counts a mask of size 1 along an axis once",
         "BatchNormalization(broadcast mask)",
@@ -228,6 +240,16 @@ BUGS = (
         "py311-tf220-keras313",
         "py311-tf221-keras3140",
         _region("travelling_mask", "cast"),
+    ),
+    Bug(
+        "keras#21946",
+        "a cast between two layers of a chain loses the mask",
+        "chain: sequence",
+        "prediction",
+        "py311-tf220-keras313",
+        "py311-tf221-keras3140",
+        _region("cast"),
+        ("lost mask",),
     ),
     Bug(
         "keras#22392",

@@ -15,7 +15,7 @@ from pathlib import Path
 from reports.record import FAILING, Entry, Record, read_record
 from selftest.killer import Kill, Way, variables
 
-__all__ = ["CELLS", "ROOT", "Run", "killed", "kills", "wrong"]
+__all__ = ["CELLS", "ROOT", "Run", "killed", "kills", "untold", "wrong"]
 
 ROOT = Path(__file__).parents[1]
 
@@ -113,16 +113,22 @@ def wrong(run: Run, deaths: tuple[Kill, ...]) -> list[str]:
         found.append(f"exit status {run.status}")
     for kill in deaths:
         entry = entries.get(kill.cell.strip("[]"))
-        if entry is None or not entry.findings:
-            found.append(f"{kill.cell} has no finding")
-            continue
-        finding = entry.findings[0]
-        if finding.kind != "crash" or kill.way not in finding.message:
-            found.append(f"{kill.cell} died of {kill.way}, not so: {finding.message}")
-        if not finding.case or not finding.script or finding.case_text not in _joined(run.output):
-            found.append(f"{kill.cell} has no case, or no script, or the summary lacks it")
-        if kill.way == "SIGSEGV" and "_die" not in finding.stacks:
-            found.append(f"{kill.cell} has no stacks")
+        found += [f"{kill.cell} {one}" for one in untold(kill, entry, run.output)]
+    return found
+
+
+def untold(kill: Kill, entry: Entry | None, output: str) -> list[str]:
+    """What the entry of a cell should have said of a death otherwise, a half sentence each."""
+    if entry is None or not entry.findings:
+        return ["has no finding"]
+    found = []
+    finding = entry.findings[0]
+    if finding.kind != "crash" or kill.way not in finding.message:
+        found.append(f"died of {kill.way}, not so: {finding.message}")
+    if not finding.case or not finding.script or finding.case_text not in _joined(output):
+        found.append("has no case, or no script, or the summary lacks it")
+    if kill.way == "SIGSEGV" and "_die" not in finding.stacks:
+        found.append("has no stacks")
     return found
 
 

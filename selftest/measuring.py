@@ -17,7 +17,7 @@ import msgspec
 
 from execution.implementation import Implementation, Installed, installed
 from execution.running import Execution, Runner
-from properties.alternatives import happens_instead
+from properties.alternatives import Seen, happens_instead
 from properties.cells import load_checked
 from properties.comparisons import mismatches
 from properties.test_conformance import FAMILIES, PROPERTIES
@@ -55,15 +55,18 @@ def measured(
 def _deviates(entry: Deviation, pin: Pin, runner: Runner) -> bool | None:
     property = PROPERTIES[pin.property]
     family = FAMILIES[property.family]
+    if pin.device == "gpu":
+        return None  # cards are not measured here
     if not family.has(pin.layer, runner.implementation.installed.keras):
         return None
     case = msgspec.convert(pin.case, family.case_type)
     plan = property.function(case)
+    results = runner.run(plan.steps)
     return any(
         pin.comparison in ("*", one.comparison.name)
         and one.kind in entry.kinds
-        and happens_instead(entry.instead, case, one, runner, True)
-        for one in mismatches(plan, runner.run(plan.steps))
+        and happens_instead(entry.instead, case, Seen(one, plan, results), runner, True)
+        for one in mismatches(plan, results)
     )
 
 

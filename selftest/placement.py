@@ -86,7 +86,7 @@ def main() -> None:
                     runner.places = []
                     masks.clear()
                     results = runner.run(_steps(layer, stateful=stateful, elsewhere=elsewhere))
-                    built = next(iter(runner._layers.values())).layer
+                    built = next(iter(runner._layers.kept.values())).layer
                     variables = [
                         getattr(each, "_value", each)
                         for each in [*built.weights, *tf.nest.flatten(getattr(built, "states", []))]

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import hypothesis
+import msgspec
 
-from execution.implementation import Implementation, installed
+from execution.implementation import Implementation, Installed, installed
 from execution.running import Execution, Runner
 from properties.cells import Cell, Profile, load_checked
 from properties.families import FAMILIES
@@ -29,6 +30,7 @@ __all__ = [
     "Ground",
     "Sight",
     "first_sight",
+    "known_of",
     "new_deviations",
     "outcome_of",
 ]
@@ -36,6 +38,15 @@ __all__ = [
 STANDARD = Profile("standard", examples=1)
 EXECUTION = Execution("cpu:0", "graph")
 LEDGER = Path(__file__).parents[1] / "reports" / "ledger.toml"
+
+
+def known_of(found: Installed) -> Ledger:
+    """What the ledger says of a version, without its pinned cases.
+
+    These are traced anew with every defect, and say nothing of it.
+    """
+    ledger = load_checked(LEDGER).affected(found.name, found.keras, found.tensorflow)
+    return Ledger(tuple(msgspec.structs.replace(one, pins=()) for one in ledger))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,8 +62,7 @@ class Ground:
         """The installed implementation of this name, with the ledger as far as it speaks of it."""
         implementation = Implementation(installed(name))
         found = implementation.installed
-        ledger = load_checked(LEDGER).affected(found.name, found.keras, found.tensorflow)
-        return cls(implementation, ledger)
+        return cls(implementation, known_of(found))
 
     def planted(self, defect: Defect) -> Ground:
         """The same with a defect in it."""
@@ -85,7 +95,7 @@ class Sight:
     """The first new deviation that a cell finds: by what, and after how much.
 
     `examples` and `batches` are those of the cell that saw it; `seconds` count from the
-    first cell on, the replay of pinned cases included.
+    first cell on.
     """
 
     property: str

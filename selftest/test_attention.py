@@ -390,7 +390,6 @@ DEFECTS: list[tuple[str, str, str, Overridden]] = [
 ]
 
 
-@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize(
     ("name", "layer", "property", "defect"), DEFECTS, ids=[f"{one[1]} {one[0]}" for one in DEFECTS]
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import signal
 import subprocess
@@ -10,6 +12,7 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -17,6 +20,7 @@ from reports.record import read_record
 
 ROOT = Path(__file__).resolve().parents[1]
 USAGE_ERROR, INTERRUPTED = 4, 2
+COLLECT = ("-q", "--collect-only", "-p", "no:cacheprovider")
 
 PIN = """\
 { property = "truth", layer = "LSTM", comparison = "output", case = CASE },
@@ -54,18 +58,9 @@ def environment(extra: Mapping[str, str]) -> dict[str, str]:
 
 
 def run(*options: str, **extra: str) -> subprocess.CompletedProcess[str]:
-    """A run of the suite that at most collects."""
+    """A run of the suite that at most collects, in a process of its own."""
     return subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            "--collect-only",
-            "-p",
-            "no:cacheprovider",
-            *options,
-        ],
+        [sys.executable, "-m", "pytest", *COLLECT, *options],
         cwd=ROOT,
         env=environment(extra),
         capture_output=True,
@@ -75,12 +70,26 @@ def run(*options: str, **extra: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def refused(*options: str, folder: Path | None = None, **extra: str) -> str:
+def here(*options: str, **extra: str) -> subprocess.CompletedProcess[str]:
+    """The same in this process: starting another one takes ten times as long."""
+    out, err = io.StringIO(), io.StringIO()
+    arguments = [*COLLECT, *("-p", "no:faulthandler", "--capture=no"), *options]
+    with (
+        mock.patch.dict(os.environ, environment(extra), clear=True),
+        contextlib.chdir(ROOT),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        status = int(pytest.main(arguments))
+    return subprocess.CompletedProcess(arguments, status, out.getvalue(), err.getvalue())
+
+
+def refused(*options: str, folder: Path | None = None, apart: bool = False, **extra: str) -> str:
     """The one sentence with which a run refuses its options; nothing may be written."""
     before = sorted(folder.iterdir()) if folder else []
     if folder:
         options = (*options, f"--report={folder / 'report'}")
-    done = run(*options, **extra)
+    done = (run if apart else here)(*options, **extra)
     said = done.stdout + done.stderr
     assert done.returncode == USAGE_ERROR, said
     assert "Traceback" not in said
@@ -103,14 +112,15 @@ def refused(*options: str, folder: Path | None = None, **extra: str) -> str:
         ("--device=tpu:0", "cpu:0"),
         ("--mode=fast", "eager, graph, xla"),
         ("--profile=slow", "quick, standard, nightly"),
-        ("--layer=Lstm", "SimpleRNN, LSTM, GRU"),
-        ("--property=weather", "held_state"),
+        ("--layer=Lstm", "did you mean LSTM? "),
+        ("--property=held_stat", "did you mean held_state? "),
+        ("--property=weather", "`pytest --collect-only -q` lists"),
     ],
 )
-def test_an_unknown_name_is_refused_with_those_that_are_known(
+def test_an_unknown_name_is_refused_with_known_ones(
     option: str, choices: str, tmp_path: Path
 ) -> None:
-    """The option, what it was given, and what it could have been given."""
+    """The option, what it was given, and what it could have been given: all, or what is alike."""
     said = refused(option, folder=tmp_path)
     assert said.startswith(option.replace("=", " "))
     assert choices in said
@@ -223,7 +233,7 @@ def test_a_ledger_in_order_is_read(tmp_path: Path) -> None:
     """The entry that the broken ones are made from is sound."""
     path = tmp_path / "ledger.toml"
     path.write_text(ledger())
-    done = run(f"--ledger={path}", "--layer=LSTM")
+    done = here(f"--ledger={path}", "--layer=LSTM")
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -298,7 +308,7 @@ def test_what_is_missing_or_too_old_is_named(
     plugins = tmp_path / "plugins"
     plugins.mkdir()
     (plugins / "changed_versions.py").write_text(PATCH.replace("CHANGED", repr(changed)))
-    said = refused("-p", "changed_versions", folder=tmp_path, PYTHONPATH=str(plugins))
+    said = refused("-p", "changed_versions", folder=tmp_path, apart=True, PYTHONPATH=str(plugins))
     assert said == sentence
 
 
@@ -307,8 +317,15 @@ def test_tf_keras_that_is_missing_is_named(tmp_path: Path) -> None:
     plugins = tmp_path / "plugins"
     plugins.mkdir()
     (plugins / "changed_versions.py").write_text(PATCH.replace("CHANGED", "{'tf-keras': None}"))
-    said = refused("-p", "changed_versions", "--implementation=tf_keras", PYTHONPATH=str(plugins))
+    options = ("-p", "changed_versions", "--implementation=tf_keras")
+    said = refused(*options, apart=True, PYTHONPATH=str(plugins))
     assert said.startswith("tf_keras is not installed beside TensorFlow ")
+
+
+def test_another_backend_is_refused() -> None:
+    """Keras on JAX or PyTorch has no `tf.function`; before anything is imported it is said so."""
+    said = refused(KERAS_BACKEND="jax")
+    assert said == "KERAS_BACKEND=jax: masks are tested on TensorFlow; unset the variable"
 
 
 # -- Ctrl-C ----------------------------------------------------------------------------------

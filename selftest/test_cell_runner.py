@@ -11,6 +11,7 @@ from execution.implementation import Implementation, installed
 from execution.running import Execution, Runner
 from properties.alternatives import ALTERNATIVES
 from properties.cells import Cell, Profile
+from properties.layer_departures import DEPARTURES
 from properties.running import CellRunner
 from properties.surveying import Rule, separating
 from reports.ledger import Deviation, Instead, Ledger, Pattern, Pin, Region
@@ -88,11 +89,24 @@ def test_what_happens_instead_is_looked_at(found: Implementation) -> None:
     assert (other["outcome"], other["fixed"]) == ("new", ["wrong-products"])
 
 
+def test_what_an_exception_says_is_looked_at(found: Implementation) -> None:
+    """Another error of the same class is not excused."""
+
+    def refused(a: Any, b: Any) -> Any:
+        if a.ndim == 3:
+            raise TypeError("no cubes")
+        return a * b
+
+    for said, outcome in (("cubes", "deviates"), ("spheres", "new")):
+        known = entry(kind="refused", instead=Instead(exception="TypeError", says=said))
+        assert run(found, refused, known)["outcome"] == outcome
+
+
 def test_every_alternative_is_a_sentence_in_the_ledgers_words() -> None:
     """Names of alternatives are words, and each has a docstring that says what it means."""
-    for name, function in ALTERNATIVES.items():
+    for name, function in (ALTERNATIVES | DEPARTURES).items():
         assert name.replace(" ", "").isalpha()
-        assert (function.__doc__ or "").endswith(".")
+        assert (function.__doc__ or "").strip().endswith(".")
 
 
 def test_a_region_that_covers_what_is_drawn_is_drawn_around(found: Implementation) -> None:

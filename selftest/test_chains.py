@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
+from hypothesis import given, settings
 
-from catalogue.chain_source import chain_source
-from catalogue.chains import WAYS, ChainCase, Node, folded
+from catalogue.chain_operations import OPERATIONS
+from catalogue.chain_shapes import fits, ways_of, without_nests
+from catalogue.chain_source import chain_source, consumers_source
+from catalogue.chains import WAYS, ChainCase, Nest, Node, folded
 from catalogue.layer_cases import Tensor
 from catalogue.specs import Spec
 from execution.implementation import Implementation
@@ -17,15 +20,15 @@ from execution.results import Execution
 from execution.running import Runner
 from properties.cells import Cell, Profile
 from properties.chain_family import CHAINS, chain_facts, chain_strata, simpler_chain
-from properties.chain_setting import ChainSetting
-from properties.comparisons import mismatches
+from properties.chain_setting import ChainSetting, called_again
 from properties.registry import PROPERTIES
 from properties.running import CellRunner
 from reports.ledger import Ledger
-from selftest.defective import Defect
+from selftest.chain_defects import IN_LAYERS, IN_MODELS, ModelDefect, named, planted_in, sight
 from selftest.helpers import find_any, minimal
 from strategies.chains import layer_chains
 
+replace = msgspec.structs.replace
 TENSOR = Tensor(("110", "100"))
 DENSE = Spec("Dense", {"units": 2})
 LSTM = Spec("LSTM", {"units": 2, "return_sequences": True})
@@ -69,6 +72,40 @@ def test_each_layer_computes_in_its_own_dtype() -> None:
     assert stage.output[0, 0, 0] == float(np.float16(1 / 3))
 
 
+def test_a_plain_operation_loses_the_mask_and_what_is_known_of_padding() -> None:
+    """Behind it masked steps count, and hold what nobody knows; nobody is told."""
+    doubled = chain(Node(Spec("x * 2")), Node(DENSE, (1,)))
+    first, second = folded(doubled, [np.ones((2, 3, 2))])
+    assert (first.lost, first.told, first.isolated, second.isolated) == (True, False, False, False)
+    assert first.mask is None
+    assert (np.isnan(first.output[..., 0]) == ~TENSOR.valid).all()
+    assert (first.output[TENSOR.valid] == 2).all()
+    assert (np.isnan(second.output[..., 0]) == ~TENSOR.valid).all()
+
+
+def test_a_function_of_tensorflow_loses_the_mask_on_its_way_in_and_out() -> None:
+    """A layer inside sees no mask, and one behind it neither."""
+    nodes = (Node(DENSE), Node(DENSE, (1,)), Node(DENSE, (2,)))
+    stages = folded(chain(*nodes, nests=(Nest(1, 2, "tf.function"),)), [np.ones((2, 3, 2))])
+    assert [stage.mask is None for stage in stages] == [False, True, True]
+    assert [stage.lost for stage in stages] == [False, True, False]
+
+
+def test_where_a_mask_stops_its_user_is_to_be_told_once() -> None:
+    """Of two layers that stop masks the first is named: nothing comes to the second."""
+    plain = Spec("Plain")
+    stages = folded(chain(Node(plain), Node(plain, (1,))), [np.ones((2, 3, 2))])
+    assert [stage.told for stage in stages] == [True, False]
+
+
+def test_an_optional_mask_takes_the_place_of_the_one_that_masking_makes() -> None:
+    """The first layer is given it, and hands it on."""
+    given = ("011", "111")
+    (stage,) = folded(chain(Node(LSTM), maker="optional", given=given), [np.ones((2, 3, 2))])
+    assert stage.mask is not None
+    assert stage.mask.tolist() == [[False, True, True], [True, True, True]]
+
+
 # -- code ------------------------------------------------------------------------------------
 
 
@@ -85,10 +122,62 @@ def test_the_code_of_a_chain_is_what_a_user_would_write() -> None:
 
 
 def test_ways_that_a_chain_has_not_are_named() -> None:
-    """A residual connection is no Sequential, and has no second half of its own."""
-    for way in ("sequential", "nested"):
+    """A residual connection is no Sequential, and no symbolic tensor goes into a `tf.function`."""
+    bordered = chain(Node(DENSE), nests=(Nest(0, 1, "tf.function"),))
+    for case, way in ((RESIDUAL, "sequential"), (bordered, "functional")):
         with pytest.raises(ValueError, match=f"way='{way}'"):
-            chain_source(RESIDUAL, way=way, name="model")  # type: ignore[arg-type]
+            chain_source(case, way=way, name="model")  # type: ignore[arg-type]
+
+
+def test_models_in_models_are_what_a_user_would_write() -> None:
+    """A Sequential in a Functional model in a model."""
+    nodes = (Node(DENSE), Node(LSTM, (1,)), Node(DENSE, (2,)))
+    nested = chain(*nodes, nests=(Nest(0, 2, "functional"), Nest(0, 1, "sequential")))
+    lines = chain_source(nested, way="functional", name="model").splitlines()
+    for line in (
+        "part_1 = keras.Sequential([layers[0]])",
+        "t0 = keras.Input((None, 2), dtype='float32')",
+        "t1 = part_1(t0)",
+        "t2 = layers[1](t1)",
+        "part_0 = keras.Model(t0, t2)",
+        "t3 = layers[2](t2)",
+    ):
+        assert line in lines
+    assert lines.index("part_0 = keras.Model(t0, t2)") < lines.index("t2 = part_0(t0)")
+
+
+def test_the_model_of_the_article_is_written_as_it_stands_there() -> None:
+    """A subclassed model with `Masking` inside and an optional mask, which is given or not."""
+    case = chain(Node(LSTM), maker="optional", way="subclassed", given=("111", "110"))
+    source = chain_source(case, way="subclassed", name="f")
+    for line in (
+        "class MaskedLSTMModel(keras.Model):",
+        "    def call(self, inputs, mask=None, training=False):",
+        "            t1 = self.parts[0](t0, mask=mask)",
+        "f = lambda arrays: model(arrays[0], mask=arrays[1])",
+    ):
+        assert line in source.splitlines()
+    without = chain_source(replace(case, given=()), way="subclassed", name="f")
+    assert "f = lambda arrays: model(arrays[0])" in without.splitlines()
+
+
+@pytest.mark.parametrize("family", CHAINS)
+def test_every_source_is_python(family: str) -> None:
+    """Each way to build, and what looks closer: what does not compile would be called refused."""
+
+    @settings(max_examples=15, derandomize=True, database=None, deadline=None)
+    @given(layer_chains(family=family, choices=("nests",)))
+    def compiles(case: ChainCase) -> None:
+        for way in ways_of(case):
+            compile(chain_source(case, way=way, name="f"), "", "exec")
+        flat = without_nests(case)
+        for backwards in (False, True):
+            if flat.maker != "optional":
+                compile(consumers_source(flat, name="f", backwards=backwards), "", "exec")
+        if "functional" in ways_of(case):
+            called_again(case)
+
+    compiles()
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -140,6 +229,48 @@ def test_every_length_and_every_join_is_drawn() -> None:
         )
 
 
+def test_every_kind_of_chain_is_drawn() -> None:
+    """Models in models of each kind, operations, borders, sizes, dtypes, ways and masks."""
+    wanted: dict[str, list[str]] = {
+        "chain: nested models": [
+            "nested_twice",
+            "nest=functional",
+            "nest=sequential",
+            "nest=subclassed",
+        ],
+        "chain: plain operations": [
+            "nest=tf.function",
+            *(f"operation={name}" for name in OPERATIONS if "float32" not in name),
+        ],
+        "chain: sequence": [
+            *(f"{count} layers" for count in range(1, 7)),
+            *(f"sizes={sizes}" for sizes in ("unknown", "steps", "known")),
+            *(f"way={way}" for way in ("functional", "subclassed", "layer by layer")),
+            "several_dtypes",
+            "last_batch_smaller",
+        ],
+        "chain: several consumers": ["several_consumers", "layer=MultiHeadAttention"],
+        "chain: MaskedLSTMModel": ["given=True", "given=False"],
+    }
+    for family, facts in wanted.items():
+        for fact in facts:
+            find_any(
+                layer_chains(family=family),
+                lambda case, fact=fact: fact in chain_facts(case, "cpu:0", "graph"),
+            )
+
+
+def test_what_is_simpler_of_models_in_models_fits() -> None:
+    """A layer less in a model, a model less in a model; what is left is built in the same way."""
+    nodes = (Node(DENSE), Node(DENSE, (1,)), Node(DENSE, (2,)))
+    nested = chain(*nodes, nests=(Nest(0, 2), Nest(1, 2, "subclassed")))
+    simpler = list(simpler_chain(nested))
+    assert replace(nested, nodes=nodes[:2], nests=nested.nests) in simpler
+    assert replace(nested, nests=nested.nests[:1]) in simpler
+    assert replace(nested, nests=nested.nests[1:]) in simpler
+    assert all(fits(case) for case in simpler)
+
+
 def test_what_is_simpler_fits() -> None:
     """Without the layer in the middle, a residual adds what fits, and nothing else."""
     simpler = list(simpler_chain(RESIDUAL))
@@ -151,107 +282,77 @@ def test_what_is_simpler_fits() -> None:
 # -- planted defects -------------------------------------------------------------------------
 
 
-def _loses(keras: Any, tf: Any) -> type:
-    class LayerNormalization(keras.layers.LayerNormalization):  # type: ignore[misc]
-        def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-            return None
-
-        def call(self, inputs: Any) -> Any:
-            return tf.identity(super().call(inputs))
-
-    return LayerNormalization
-
-
-def _shifts(keras: Any, tf: Any) -> type:
-    class Activation(keras.layers.Activation):  # type: ignore[misc]
-        def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-            roll = keras.ops.roll if hasattr(keras, "ops") else tf.roll
-            return None if mask is None else roll(mask, 1, axis=1)
-
-        def call(self, inputs: Any) -> Any:
-            return super().call(tf.identity(inputs))
-
-    return Activation
-
-
-def _leaks(keras: Any, tf: Any) -> type:
-    class Dense(keras.layers.Dense):  # type: ignore[misc]
-        def call(self, inputs: Any, **kwargs: Any) -> Any:
-            mean = 1e-3 * tf.reduce_mean(tf.tanh(inputs), axis=(1, 2), keepdims=True)
-            return super().call(inputs, **kwargs) + mean
-
-    return Dense
-
-
-IN_LAYERS: dict[str, Callable[[Any, Any], type]] = {
-    "LayerNormalization": _loses,
-    "Activation": _shifts,
-    "Dense": _leaks,
-}
-DEFECTS = (*IN_LAYERS, "LSTM")
-
-
-def planted_in(found: Implementation, layer: str) -> Implementation:
-    """Keras with a defect in one layer; the one in LSTM is that masks are ignored."""
-    if layer == "LSTM":
-        ignored = Defect("", "", (), "LSTM", lambda call: call.real(mask=None))
-        return Implementation(found.installed, ignored.overrides(found))
-    return Implementation(found.installed, {layer: IN_LAYERS[layer](found.keras, found.tensorflow)})
-
-
-FOUR = chain(
-    Node(DENSE),
-    Node(Spec("LayerNormalization"), (1,)),
-    Node(Spec("Activation", {"activation": "tanh"}), (2,)),
-    Node(LSTM, (3,)),
-    tensors=(Tensor(("0110", "1100", "1111"), content="ones", seed=3),),
-)
-_NAMING = ("prediction", "chain_truth", "chain_isolation")
-
-
-def sights(planted: Implementation, seed: int, ledger: Ledger) -> set[str]:
-    """What the properties that name layers say of chains with a defect in one layer."""
-    found = set()
-    for property in _NAMING:
-        runner = Runner(planted, Execution())
-        cell = Cell(property, "chain: sequence", runner.execution)
-        profile = Profile("standard", examples=1)
-        entry = CellRunner(cell, runner, ledger, profile, seed, explain=False).run()
-        if entry["outcome"] == "new":
-            found.add(entry["findings"][0]["comparison"].split()[-1])
-    return found
-
-
-@pytest.mark.parametrize("seed", range(2))
-@pytest.mark.parametrize("layer", DEFECTS)
-def test_a_defect_in_one_layer_is_seen_and_the_layer_is_named(
-    layer: str, seed: int, found: Implementation, ledger: Ledger
+@pytest.mark.parametrize("layer", IN_LAYERS)
+def test_of_four_layers_the_one_with_the_defect_is_named(
+    layer: str, seed: int, found: Implementation
 ) -> None:
-    """Whatever is drawn, the first comparison that fails is of the layer with the defect."""
-    assert sights(planted_in(found, layer), seed, ledger) == {layer}
+    """Whatever their order, the first comparison that fails is of the layer with the defect."""
+    assert named(planted_in(found, layer), seed) == {layer}
 
 
-@pytest.mark.parametrize("layer", DEFECTS)
-def test_of_four_layers_the_one_with_the_defect_is_named(layer: str, found: Implementation) -> None:
-    """In a chain of Dense, LayerNormalization, Activation and LSTM."""
-    runner = Runner(planted_in(found, layer), Execution())
-    named = set()
-    for name in _NAMING:
-        case = FOUR if name != "chain_isolation" else chain_with_other()
-        plan = PROPERTIES[name].function(case)
-        first = next(mismatches(plan, runner.run(plan.steps)), None)
-        if first is not None:
-            named.add(first.comparison.name.split()[-1])
-    assert named == {layer}
+def test_a_defect_in_a_layer_is_seen_in_a_cell_and_named(
+    found: Implementation, ledger: Ledger
+) -> None:
+    """As drawn: a layer that ignores its mask is named by the cell's finding."""
+    runner = Runner(planted_in(found, "LSTM"), Execution())
+    cell = Cell("chain_truth", "chain: sequence", runner.execution)
+    profile = Profile("standard", examples=1)
+    entry = CellRunner(cell, runner, ledger, profile, 0, explain=False).run()
+    assert entry["outcome"] == "new"
+    assert entry["findings"][0]["comparison"].split()[-1] == "LSTM"
 
 
-def chain_with_other() -> ChainCase:
-    """The chain of four, with a second content."""
-    return ChainCase(FOUR.nodes, FOUR.tensors, FOUR.maker, FOUR.weights, FOUR.dtype, "tenth")
+@pytest.mark.parametrize("defect", IN_MODELS, ids=[defect.name for defect in IN_MODELS])
+def test_a_defect_in_models_is_seen(
+    defect: ModelDefect, found: Implementation, ledger: Ledger
+) -> None:
+    """What makes models of layers is looked at too: masks, arguments, batches, files, warnings."""
+    assert sight(defect, found, ledger, 0) is not None
+
+
+def test_inside_of_what_is_known_another_defect_is_seen(
+    found: Implementation, ledger: Ledger
+) -> None:
+    """Masks that differ are joined by OR, says the ledger; joined otherwise they are a finding."""
+    keras = found.keras
+
+    class Add(keras.layers.Add):  # type: ignore[misc]
+        def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+            return None if mask is None else mask[0]
+
+    planted = Implementation(found.installed, {"Add": Add})
+    both = (Tensor(("0110",)), Tensor(("0011",), seed=1))
+    case = chain(Node(Spec("Add"), (0, 1)), tensors=both)
+    for implementation, excused in ((found, True), (planted, False)):
+        runner = Runner(implementation, Execution())
+        cell = Cell("prediction", "chain: two inputs", runner.execution)
+        running = CellRunner(cell, runner, ledger, Profile("standard", examples=1), 0)
+        assert (running._failure(case) is None) == excused
+
+
+def test_a_chain_that_is_refused_is_shrunk_to_the_layer_that_matters(
+    found: Implementation,
+) -> None:
+    """A layer that cannot be built among others: kind `refused`, and a chain of it alone."""
+
+    class LayerNormalization(found.keras.layers.LayerNormalization):  # type: ignore[misc]
+        def build(self, input_shape: Any) -> None:
+            raise ValueError("not this one")
+
+    planted = Implementation(found.installed, {"LayerNormalization": LayerNormalization})
+    runner = Runner(planted, Execution())
+    cell = Cell("chain_truth", "chain: sequence", runner.execution)
+    running = CellRunner(cell, runner, Ledger(), Profile("standard", examples=1), 0)
+    nodes = (Node(DENSE), Node(Spec("LayerNormalization"), (1,)), Node(LSTM, (2,)))
+    failure = running._failure(chain(*nodes, way="subclassed"))
+    assert failure is not None
+    case, mismatch = running._simplest(failure.case, failure.mismatch)
+    assert (mismatch.kind, mismatch.exception) == ("refused", "ValueError")
+    assert [node.spec.layer for node in case.nodes] == ["LayerNormalization"]
 
 
 def test_strata_are_chains_with_batches_of_all_kinds() -> None:
     """Twenty-four for a property of full share, fewer for a dear one."""
-    for name, count in (("prediction", 24), ("builds_agree", 8)):
+    for name, count in (("chain_truth", 24), ("builds_agree", 6)):
         strata = chain_strata(PROPERTIES[name], CHAINS[0], 3, "graph", 0)
         assert len(strata.members) == count

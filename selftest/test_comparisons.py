@@ -281,3 +281,13 @@ def test_a_finding_keeps_the_first_of_many_positions() -> None:
 def test_a_finding_of_sides_without_one_shape_has_no_positions() -> None:
     """Where shapes differ there are no positions to compare."""
     assert "differing" not in finding_of(np.zeros(2), np.zeros(3))
+
+
+@pytest.mark.parametrize(("device", "agree"), [("cpu:0", False), ("gpu:0", True)])
+def test_sums_over_rows_are_exact_on_a_cpu_alone(device: str, agree: bool) -> None:
+    """A GPU adds up in another order in each call; a difference beyond rounding is seen there."""
+    one = np.ones(3, "float32")
+    for apart, expected in ((np.float32(2**-23), agree), (1e-3, False)):
+        results = Results({"left": (one + apart,), "right": (one,)}, {}, device)
+        sides = Agrees("sums", Output("left"), Output("right"), sums=Tolerance(4, 2**-23))
+        assert (next(mismatches(Plan((), (sides,)), results), None) is None) is expected

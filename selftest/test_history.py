@@ -16,7 +16,7 @@ from selftest.history import BUGS, Bug, main, seen
 from selftest.test_bad_input import ROOT
 
 
-@pytest.mark.parametrize("bug", BUGS, ids=[bug.thread for bug in BUGS])
+@pytest.mark.parametrize("bug", BUGS, ids=[f"{bug.thread} {bug.layer}" for bug in BUGS])
 def test_names_what_there_is(bug: Bug) -> None:
     """Environments of tox.ini, a property, a layer that it speaks of, kinds."""
     ini = configparser.ConfigParser(interpolation=None)

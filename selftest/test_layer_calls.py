@@ -113,7 +113,6 @@ DEFECTS: dict[str, tuple[str, Callable[[Any, Any], type]]] = {
 }
 
 
-@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("property", DEFECTS)
 def test_a_planted_defect_is_seen(
     property: str, seed: int, found: Implementation, ledger: Ledger

@@ -156,7 +156,6 @@ DEFECTS: list[tuple[str, str, Overridden]] = [
 ]
 
 
-@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize(("layer", "property", "defect"), DEFECTS, ids=lambda one: str(one)[:24])
 def test_a_planted_defect_is_seen(
     layer: str, property: str, defect: Overridden, seed: int, found: Implementation, ledger: Ledger

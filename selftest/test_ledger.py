@@ -231,6 +231,15 @@ def test_pins_are_found_by_property_layer_and_mode(tmp_path: Path) -> None:
     assert ledger.pins("padding_is_ignored", "GRU", "graph") == []
 
 
+def test_a_pin_of_one_kind_of_device_is_replayed_on_no_other(tmp_path: Path) -> None:
+    """What a GPU alone shows is looked for on every GPU, and what it hides on CPUs."""
+    for kind, devices in (("gpu", ("gpu:0", "gpu:1")), ("cpu", ("cpu:0",))):
+        ledger = load(tmp_path, ENTRY.replace("case = {", f'device = "{kind}", case = {{'))
+        for device in ("cpu:0", "gpu:0", "gpu:1"):
+            pins = ledger.pins("padding_is_ignored", "LSTM", "graph", device)
+            assert len(pins) == (device in devices)
+
+
 def test_a_pin_is_not_replayed_where_it_was_measured_not_to_deviate(tmp_path: Path) -> None:
     """What comes before the cause on one version leaves the other versions as they were."""
     pin = "{property = 'padding_is_ignored', layer = 'LSTM', comparison = 'outputs', case = {b = 1}"

@@ -361,7 +361,6 @@ def _rows(tf: Any, x: Any) -> list[Any]:
     return [shape[0], shape[1]]
 
 
-@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.name)
 def test_a_planted_defect_is_seen(defect: Planted, seed: int, found: Implementation) -> None:
     """Masks of the wrong values, axes, order, tensors or slices: new, by the property named."""

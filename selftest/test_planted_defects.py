@@ -28,9 +28,9 @@ def ground() -> Ground:
 
 
 @pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.name.replace(" ", "-"))
-def test_is_seen_by_the_property_that_names_it(defect: Defect, ground: Ground) -> None:
+def test_is_seen_by_the_property_that_names_it(defect: Defect, seed: int, ground: Ground) -> None:
     """A planted defect is a new deviation of the property that says what is wrong with it."""
-    sight = first_sight(defect, SEED, ground)
+    sight = first_sight(defect, seed, ground)
     assert sight is not None, f"{defect.description} None of {', '.join(defect.properties)} saw it"
     assert sight.kind != "refused", f"a defect must be wrong in silence: {sight.message}"
 

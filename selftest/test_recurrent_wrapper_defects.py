@@ -190,7 +190,6 @@ DEFECTS: list[tuple[str, str, Overridden]] = [
 ]
 
 
-@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("place", range(len(DEFECTS)))
 def test_a_planted_defect_is_seen(
     place: int, seed: int, found: Implementation, ledger: Ledger

@@ -283,7 +283,6 @@ def outcome(
     return entry["outcome"], [one["case_text"] for one in entry["findings"]]
 
 
-@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("name", DEFECTS)
 def test_a_planted_defect_is_seen(
     name: str, seed: int, found: Implementation, ledger: Ledger

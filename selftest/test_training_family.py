@@ -284,7 +284,6 @@ def test_a_model_starts_afresh(found: Implementation) -> None:
 # -- planted defects -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("name", DEFECTS)
 def test_a_planted_defect_is_seen(name: str, seed: int, found: Implementation) -> None:
     """Masks and weights that are ignored, shifted, along the wrong axis: new."""
@@ -299,12 +298,12 @@ def test_a_planted_defect_is_seen(name: str, seed: int, found: Implementation) -
     "measure", ["MeanSquaredError", "CategoricalCrossentropy", "metric BinaryAccuracy"]
 )
 def test_equivalent_measures_are_not_seen(measure: str, found: Implementation) -> None:
-    """A class that only has another name has nothing new."""
+    """A class that only has another name has nothing new, in as much as `quick` meets."""
     entry = MEASURES[measure]
     real = getattr(getattr(found.keras, entry.kind), entry.cls)
     same = type(entry.cls, (real,), {})
     planted = Implementation(found.installed, {f"{entry.kind}.{entry.cls}": same})
     for property in TRAINING:
         if PROPERTIES[property].of(measure):
-            outcome = entry_of_cell(planted, measure, property, 0)["outcome"]
+            outcome = entry_of_cell(planted, measure, property, 0, thin=3)["outcome"]
             assert outcome in ("holds", "deviates"), property

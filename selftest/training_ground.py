@@ -114,18 +114,26 @@ class Known:
 
     deadly = concerning
 
-    def pins(self, property: str, layer: str, mode: str) -> list[tuple[Any, Any]]:
+    def pins(
+        self, property: str, layer: str, mode: str, device: str = "cpu:0"
+    ) -> list[tuple[Any, Any]]:
         """None."""
         return []
 
 
 def entry_of_cell(
-    implementation: Implementation, measure: str, property: str, seed: int, **options: Any
+    implementation: Implementation,
+    measure: str,
+    property: str,
+    seed: int,
+    *,
+    thin: int = 1,
+    **options: Any,
 ) -> dict[str, Any]:
-    """The entry of a cell of training, what is known left out."""
+    """The entry of a cell of training, what is known left out; `thin` as in a profile."""
     cell = Cell(property, measure, Execution("cpu:0", "graph"))
     runner = Runner(implementation, cell.execution)
-    profile = Profile("standard", examples=1)
+    profile = Profile("standard", examples=1, thin=thin)
     ledger = Known(implementation.keras_major)
     running = CellRunner(cell, runner, ledger, profile, seed, explain=False, **options)
     return running.run()

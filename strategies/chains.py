@@ -5,10 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
+import msgspec
 from hypothesis import strategies as st
 
 from catalogue.cases import CONTENTS, FINITE_CONTENTS, Content
-from catalogue.chains import ChainCase, Maker, Node
+from catalogue.chain_operations import OPERATIONS
+from catalogue.chain_shapes import can_nest, nested_in, ways_of
+from catalogue.chains import ChainCase, Maker, Nest, NestKind, Node, Sizes, Way
 from catalogue.layer_cases import Tensor
 from catalogue.specs import Argument, Spec
 from strategies.ragged import masks, ragged_batches
@@ -18,7 +21,10 @@ __all__ = ["FAMILIES_OF_CHAINS", "layer_chains"]
 _SEEDS = st.integers(0, 2**16 - 1)
 _MOST = 6  # layers of a chain
 _JOINS = ("Add", "Multiply", "Average", "Maximum", "Minimum", "Concatenate")
-_POLICIES = ("float32", "float32", "float32", "float32", "float64")
+_POLICIES = (*["float32"] * 6, "float64", "float64", "mixed_float16")
+_SIZES: tuple[Sizes, ...] = ("unknown", "unknown", "unknown", "steps", "known")
+_WAYS: tuple[Way, ...] = ("functional", "functional", "subclassed", "layer by layer")
+_MODELS: tuple[NestKind, ...] = ("functional", "sequential", "subclassed")
 
 
 @dataclasses.dataclass
@@ -28,6 +34,11 @@ class _Growing:
     draw: st.DrawFn
     features: list[int]
     nodes: list[Node] = dataclasses.field(default_factory=list)
+    dtypes: list[str] = dataclasses.field(default_factory=list)
+    nests: list[Nest] = dataclasses.field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.dtypes += ["float32"] * len(self.features)
 
     def add(
         self, name: str, inputs: tuple[int, ...], features: int, /, **arguments: Argument
@@ -36,7 +47,47 @@ class _Growing:
         policy = self.draw(st.sampled_from(_POLICIES), label="policy")
         self.nodes.append(Node(Spec(name, arguments), inputs, policy))
         self.features.append(features)
+        self.dtypes.append(policy.removeprefix("mixed_"))
         return len(self.features) - 1
+
+    def operation(self, tensor: int) -> int:
+        """A plain operation on a tensor; the number of what it gives."""
+        casts = [name for name, one in OPERATIONS.items() if one.dtype != self.dtypes[tensor]]
+        name = self.draw(st.sampled_from(casts), label="operation")
+        operation = OPERATIONS[name]
+        dtype = operation.dtype or self.dtypes[tensor]
+        self.nodes.append(Node(Spec(name), (tensor,), dtype))
+        self.features.append(operation.features(self.features[tensor]))
+        self.dtypes.append(dtype)
+        return len(self.features) - 1
+
+    def pointwise(self, tensor: int) -> int:
+        """A layer that takes each step by itself."""
+        names = ("Activation", "LayerNormalization", "Dense")
+        name = self.draw(st.sampled_from(names), label="layer of single steps")
+        if name == "Dense":
+            return self.add(name, (tensor,), 2, units=2)
+        more: dict[str, Argument] = {"activation": "tanh"} if name == "Activation" else {}
+        return self.add(name, (tensor,), self.features[tensor], **more)
+
+    def stop(self, tensor: int) -> int:
+        """A layer at which masks stop."""
+        if self.draw(st.booleans(), label="a convolution"):
+            more: dict[str, Argument] = {"filters": 2, "kernel_size": 2, "padding": "same"}
+            return self.add("Conv1D", (tensor,), 2, **more)
+        return self.add("Plain", (tensor,), self.features[tensor])
+
+    def consumer(self, tensor: int) -> int:
+        """A layer on a tensor that others are called on too; its features stay."""
+        have = self.features[tensor]
+        heads: dict[str, Argument] = {"num_heads": 1, "key_dim": 2}
+        choices: list[Callable[[], int]] = [
+            lambda: self.one(tensor, have),
+            lambda: self.recurrent(tensor, have),
+            lambda: self.add("Attention", (tensor, tensor), have),
+            lambda: self.add("MultiHeadAttention", (tensor, tensor), have, **heads),
+        ]
+        return self.draw(st.sampled_from(choices))()
 
     def one(self, tensor: int, features: int | None = None) -> int:
         """A layer on one tensor, of so many features where they are given."""
@@ -78,11 +129,84 @@ class _Growing:
             self.add("GlobalAveragePooling1D", (tensor,), self.features[tensor])
 
 
+def _dense(units: int) -> Spec:
+    return Spec("Dense", {"units": units})
+
+
 def _sequence(chain: _Growing) -> None:
     last = 0
     for _ in range(chain.draw(st.integers(1, _MOST - 1), label="layers")):
         last = chain.one(last)
     chain.end(last)
+
+
+def _stopping(chain: _Growing) -> None:
+    """A sequence in which the mask stops somewhere, perhaps."""
+    length = chain.draw(st.integers(1, 3), label="layers")
+    place = chain.draw(st.integers(0, length), label="where the mask stops")
+    last = 0
+    for here in range(length):
+        last = chain.stop(last) if here == place else chain.one(last)
+
+
+def _several_consumers(chain: _Growing) -> None:
+    first = chain.one(0, chain.draw(st.integers(2, 3), label="features"))
+    count = chain.draw(st.integers(2, 3), label="consumers")
+    several = tuple(chain.consumer(first) for _ in range(count))
+    chain.join(several)
+
+
+def _nested(chain: _Growing) -> None:
+    """A sequence, or one with a residual, whose middle is a model in a model."""
+    last = 0
+    for _ in range(chain.draw(st.integers(2, _MOST - 1), label="layers")):
+        last = chain.one(last)
+    chain.end(last)
+    _nests(chain, least=1)
+
+
+def _nests(chain: _Growing, least: int = 0) -> None:
+    """Some nodes as a model of their own, and perhaps some of these as another one."""
+    count = len(chain.nodes)
+    case = ChainCase(tuple(chain.nodes), (Tensor(("1",)),) * (len(chain.features) - count))
+    levels = chain.draw(st.integers(least, 2), label="models in models")
+    first, end = 0, count
+    for _ in range(levels):
+        choices = [
+            Nest(start, stop, kind)
+            for start in range(first, end)
+            for stop in range(start + 1, end + 1)
+            for kind in _MODELS
+            if can_nest(case, Nest(start, stop, kind))
+        ]
+        nest = chain.draw(st.sampled_from(choices), label="model")
+        assert all(nested_in(outer, nest) for outer in chain.nests)
+        chain.nests.append(nest)
+        first, end = nest.first, nest.end
+
+
+def _plain_operations(chain: _Growing) -> None:
+    """Layers, what drops their mask, and layers behind it."""
+    last = 0
+    for _ in range(chain.draw(st.integers(0, 2), label="layers before")):
+        last = chain.pointwise(last)
+    if chain.draw(st.booleans(), label="tf.function"):
+        first = len(chain.nodes)
+        for _ in range(chain.draw(st.integers(1, 2), label="layers in the function")):
+            last = chain.one(last)
+        chain.nests.append(Nest(first, len(chain.nodes), "tf.function"))
+    else:
+        last = chain.operation(last)
+    if chain.draw(st.booleans(), label="a layer behind"):
+        last = chain.one(last)
+    chain.end(last)
+
+
+def _optional_mask(chain: _Growing) -> None:
+    """The article's model, whose first layer is given the mask; perhaps a layer behind it."""
+    last = chain.recurrent(0, 2)
+    if chain.draw(st.booleans(), label="a layer behind"):
+        chain.one(last)
 
 
 def _residual(chain: _Growing) -> None:
@@ -113,8 +237,7 @@ def _two_inputs(chain: _Growing) -> None:
 
 def _time_distributed(chain: _Growing) -> None:
     size = chain.draw(st.integers(1, 3), label="features")
-    inner = Spec("Dense", {"units": size})
-    last = chain.add("TimeDistributed", (0,), size, layer=inner)
+    last = chain.add("TimeDistributed", (0,), size, layer=_dense(size))
     sequences = chain.draw(st.booleans(), label="return_sequences")
     last = chain.recurrent(last, 2, sequences=sequences)
 
@@ -125,6 +248,10 @@ FAMILIES_OF_CHAINS: dict[str, tuple[int, Callable[[_Growing], None]]] = {
     "chain: branch": (1, _branch),
     "chain: two inputs": (2, _two_inputs),
     "chain: TimeDistributed before a recurrent layer": (1, _time_distributed),
+    "chain: several consumers": (1, _several_consumers),
+    "chain: nested models": (1, _nested),
+    "chain: plain operations": (1, _plain_operations),
+    "chain: MaskedLSTMModel": (1, _optional_mask),
 }
 """How many inputs a family of chains has, and what draws it."""
 
@@ -135,18 +262,24 @@ def layer_chains(
 ) -> ChainCase:
     """Chains of one to six layers, of one of `FAMILIES_OF_CHAINS`, with a ragged batch.
 
-    `choices` may name `other`, a second content of masked steps, and `linear`. Shrinks towards
-    few layers, few rows and few steps.
+    `choices` may name `other`, a second content of masked steps, `nests`, models in models, and
+    `stops`, a layer at which the mask stops. Shrinks towards few layers, few rows and few steps.
     """
     inputs, grow = FAMILIES_OF_CHAINS[family]
+    if "stops" in choices and family == "chain: sequence":
+        grow = _stopping
     features = draw(st.integers(1, 3), label="features of the input")
     maker: Maker = draw(st.sampled_from(("travelling", "masking")), label="maker")
-    if "other" in choices:
+    if "other" in choices or family == "chain: plain operations":
         maker = "travelling"
+    if family == "chain: MaskedLSTMModel":
+        maker = "optional"
     chain = _Growing(draw, [features] * inputs)
     grow(chain)
+    if "nests" in choices and not chain.nests:
+        _nests(chain)
     contents: st.SearchStrategy[Content] = st.sampled_from(
-        ("zeros", "ones") if maker == "masking" else CONTENTS  # what Masking masks by its value
+        CONTENTS if maker == "travelling" else ("zeros", "ones")  # what Masking masks by its value
     )
     first = draw(ragged_batches(kind=kind, features=features, contents=contents))
     tensors = [Tensor(first.mask, (features,), content=first.content, seed=first.seed)]
@@ -157,14 +290,24 @@ def layer_chains(
             rows = draw(masks(batch=first.batch, max_len=first.max_len))
         # A tensor without a mask is one that nothing has put a mask on.
         tensors.append(Tensor(rows, (features,), content=first.content, seed=first.seed + 1))
+    given: tuple[str, ...] = ()
+    if maker == "optional" and draw(st.booleans(), label="a mask is given"):
+        given = draw(masks(batch=first.batch, max_len=first.max_len))
     other = None
     if "other" in choices:
         finite = st.sampled_from(FINITE_CONTENTS if "finite" in choices else CONTENTS)
         other = draw(finite.filter(lambda one: one != first.content), label="other content")
-    return ChainCase(
+    case = ChainCase(
         nodes=tuple(chain.nodes),
         tensors=tuple(tensors),
         maker=maker,
         weights=draw(_SEEDS, label="weights"),
         other=other,
+        nests=tuple(chain.nests),
+        sizes=draw(st.sampled_from(_SIZES), label="sizes"),
+        given=given,
     )
+    ways = [way for way in _WAYS if way in ways_of(case)]
+    if maker == "optional":
+        ways = ["subclassed"]
+    return msgspec.structs.replace(case, way=draw(st.sampled_from(ways), label="way"))

@@ -16,6 +16,10 @@ from catalogue.specs import Argument, Spec
 
 __all__ = ["Configuration", "configurations", "covered_pairs", "spread"]
 
+# GPUs, and Keras 2 in graphs, have a kernel of their own for the arguments that users rarely
+# change: every third configuration of these layers has all of them at their defaults.
+_WITH_KERNEL, _PLAIN = ("LSTM", "GRU"), 3
+_SIZES = ("units", "cells")
 _UNROLLED_LENGTHS = (3, 2, 1)
 _STATEFUL_BATCHES = (3, 1, 66)
 
@@ -43,20 +47,20 @@ def spread(
 ) -> list[dict[str, Any]]:
     """Complete each of the `fixed` assignments so that pairs of values meet early.
 
-    Greedy: each row takes, domain by domain, the value that makes most pairs meet which have
-    not met yet. The first row has the first value of every domain, the documented defaults.
+    `fixed` may leave other domains open in each row. Greedy: each row takes, domain by domain,
+    the value that makes most pairs meet which have not met yet. The first row has the first
+    value of every domain, the documented defaults.
     """
     if not fixed:
         raise ValueError("fixed=[] must hold at least one assignment")
     rng = random.Random(seed)
     names = list(domains)
-    free = [name for name in names if name not in fixed[0]]
     met: set[tuple[str, int, str, int]] = set()
     used: collections.Counter[tuple[str, int]] = collections.Counter()
     assignments: list[dict[str, Any]] = []
     for row, given in enumerate(fixed):
         chosen = {name: list(domains[name]).index(value) for name, value in given.items()}
-        order = list(free)
+        order = [name for name in names if name not in given]
         if row:
             rng.shuffle(order)
         for column in order:
@@ -116,9 +120,11 @@ def configurations(
     kept = [form for form in domains["mask_form"] if keep(form[0])]
     if not kept:
         raise ValueError(f"no form in which a mask reaches {entry.name} is kept")
-    crossed = [
-        dict(zip(FLAGS, flags, strict=True))
-        for flags in itertools.product((False, True), repeat=len(FLAGS))
+    plain = {name: values[0] for name, values in entry.paired.items() if name not in _SIZES}
+    often = _PLAIN if entry.name in _WITH_KERNEL else 2 ** len(FLAGS)
+    crossed: list[dict[str, Any]] = [
+        {**dict(zip(FLAGS, flags, strict=True)), **(plain if row % often == 0 else {})}
+        for row, flags in enumerate(itertools.product((False, True), repeat=len(FLAGS)))
     ]
     found: list[Configuration] = []
     # Sizes in turn, for each kind of layer by itself: flags must not go with sizes.
@@ -134,7 +140,7 @@ def configurations(
         cell = {
             name: chosen[name]
             for name, values in entry.paired.items()
-            if name in ("units", "cells") or chosen[name] != values[0]
+            if name in _SIZES or chosen[name] != values[0]
         }
         dtype, policy = chosen["dtypes"]
         found.append(

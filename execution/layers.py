@@ -1,0 +1,109 @@
+"""Live layers: built once for a spec and a shape, with the weights that a step asks for."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from catalogue import weights as drawn_weights
+from catalogue.custom_layers import CUSTOM_LAYERS
+from catalogue.specs import Spec
+from catalogue.steps import Build, Define
+from execution.anatomy import shapes_to_call
+from execution.implementation import Implementation
+from execution.results import Counters
+
+__all__ = ["Built", "Layers"]
+
+
+@dataclasses.dataclass
+class Built:
+    """A live layer, the seed of the weights that it holds, and what was traced of it."""
+
+    layer: Any
+    build: Build | Define
+    seed: int | None = None
+    started: list[np.ndarray] = dataclasses.field(default_factory=list)
+    parts: list[Any] = dataclasses.field(default_factory=list)  # the layers of a chain
+    traces: dict[Any, Any] = dataclasses.field(default_factory=dict)
+
+
+class Layers:
+    """The layers that a runner has built so far, kept until `clear`."""
+
+    def __init__(self, implementation: Implementation, counters: Counters) -> None:
+        self.implementation, self.counters = implementation, counters
+        self.kept: dict[Any, Built] = {}
+        self._tf = implementation.tensorflow
+
+    def clear(self) -> None:
+        """Drop all layers, and their traces with them."""
+        self.kept.clear()
+
+    def built(self, step: Build) -> Built:
+        """The layer of a step, with its weights and states at the start."""
+        key = (step.spec.key, step.input_shape, step.restored)
+        built = self.kept.get(key)
+        if built is None:
+            with self.counters.of("build"):
+                layer = self._argument(step.spec)
+                if step.restored:
+                    layer = type(layer).from_config(layer.get_config())
+                if step.called:
+                    layer(*map(self._tf.zeros, shapes_to_call(step)))
+                elif step.spec.layer not in CUSTOM_LAYERS:
+                    several = isinstance(step.input_shape[0], tuple)
+                    layer.build(list(step.input_shape) if several else step.input_shape)
+                built = Built(layer, step, started=_values(layer))
+            self.kept[key] = built
+        elif step.spec.get("stateful"):
+            # Not by the layer's own reset, which is under test.
+            for state in self._tf.nest.flatten(built.layer.states):
+                state.assign(self._tf.zeros(state.shape, state.dtype))
+        elif built.started:  # what training moves starts afresh
+            for weight, value in zip(built.layer.non_trainable_weights, built.started, strict=True):
+                weight.assign(value)
+        if step.weights is not None and built.seed != step.weights:
+            with self.counters.of("set weights"):
+                _set_weights(built.layer, step.weights)
+            built.seed = step.weights
+        return built
+
+    def defined(self, step: Define) -> Built:
+        """What the source of a step defines, with the weights of its layers."""
+        key = (step.name, step.source)
+        if key not in self.kept:
+            self.counters.counts[f"build {step.way}"] += 1
+            with self.counters.of("build"):
+                names = self.implementation.defined(step.source, step.customs)
+                self.kept[key] = Built(names[step.name], step, parts=names["layers"])
+        built = self.kept[key]
+        if built.seed != step.weights:
+            with self.counters.of("set weights"):
+                for place, layer in enumerate(built.parts):
+                    _set_weights(layer, step.weights + place)
+            built.seed = step.weights
+        return built
+
+    def _argument(self, value: Any) -> Any:
+        """What a spec, or an argument of one, is in the implementation."""
+        if isinstance(value, tuple):
+            return [self._argument(item) for item in value]
+        if isinstance(value, Spec):
+            arguments = {name: self._argument(inner) for name, inner in value.arguments.items()}
+            return self.implementation.layer_class(value.layer)(**arguments)
+        return value
+
+
+def _values(layer: Any) -> list[np.ndarray]:
+    return [np.asarray(weight) for weight in layer.non_trainable_weights]
+
+
+def _set_weights(layer: Any, seed: int) -> None:
+    # Assigned one by one: `Layer.set_weights` costs as much as a traced call.
+    targets = layer.trainable_weights
+    drawn = drawn_weights.drawn(seed, [tuple(weight.shape) for weight in targets])
+    for weight, value in zip(targets, drawn, strict=True):
+        weight.assign(value)

@@ -1,0 +1,34 @@
+"""Ragged tensors: made, handed back with zeros behind their rows, and printed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+__all__ = ["PRINTED", "lengths_of", "padded", "ragged"]
+
+PRINTED = """\
+def padded(tensor):  # a ragged tensor with zeros behind its rows
+    return tensor.to_tensor() if isinstance(tensor, tf.RaggedTensor) else tensor
+
+
+def lengths_of(tensor):  # of the rows of a ragged tensor
+    return np.array(tensor.row_lengths()) if isinstance(tensor, tf.RaggedTensor) else None
+"""
+"""What a script says of what it gets from a call on ragged tensors."""
+
+
+def ragged(tf: Any, values: Any, lengths: Any) -> Any:
+    """A ragged tensor of values of shape (step of all rows, ...) and lengths of shape (batch,)."""
+    return tf.RaggedTensor.from_row_lengths(values, lengths)
+
+
+def padded(tensor: Any) -> Any:
+    """A ragged tensor with zeros behind its rows; any other as it is."""
+    return tensor.to_tensor() if hasattr(tensor, "row_lengths") else tensor
+
+
+def lengths_of(tensor: Any) -> np.ndarray | None:
+    """The lengths of a ragged tensor's rows, of shape (batch,); None of any other."""
+    return np.asarray(tensor.row_lengths()) if hasattr(tensor, "row_lengths") else None

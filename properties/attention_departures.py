@@ -1,0 +1,85 @@
+"""What attention is known to give where values are masked, or where a step may see none."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from catalogue.activations import softmax
+from catalogue.attention_reference import Attending, allowed, attending, scored
+from catalogue.head_attention_reference import heads
+from catalogue.layer_cases import Given
+from catalogue.layer_reference import by_chance
+from properties.departures import (
+    Answer,
+    Asked,
+    Masks,
+    only_rows_that_hold_padding,
+    rows_of_huge_padding,
+    without_rows,
+)
+
+__all__ = ["heads_weigh_what_is_masked", "scores_of_masked_values_are_shifted"]
+
+
+def _as_it_is(asked: Asked, dtype: str, masks: Masks) -> tuple[Given, Attending, np.ndarray]:
+    """A call with its masks, the roles of its tensors as they are, and where they may attend."""
+    given = asked.given(dtype, masks)
+    uncleared = asked.given(dtype, [None] * len(masks))
+    masked, whole = attending(given), attending(uncleared)
+    roles = dataclasses.replace(
+        masked, query=whole.query, value=whole.value, key=whole.key, key_mask=None
+    )
+    return given, roles, allowed(given)
+
+
+def scores_of_masked_values_are_shifted(asked: Asked) -> Answer | None:
+    """A large number is taken from scores of masked values; a mask of the key means nothing.
+
+    Nothing is said of rows of huge padding.
+    """
+    if not asked.whole or by_chance("dropout")(asked.case):
+        return None
+    dtype_of_layer = asked.setting.compute_dtype
+    shift = 65504.0 if dtype_of_layer == "float16" else 1e9
+
+    def outputs(dtype: str) -> list[np.ndarray]:
+        masks = [*asked.masks[:2], None][: len(asked.masks)]
+        given, roles, may = _as_it_is(asked, dtype, masks)
+        # Where all are shifted what is left of scores is a matter of the layer's own dtype.
+        scores = scored(given, roles).astype(dtype_of_layer)
+        scores = np.where(may, scores, scores - scores.dtype.type(shift))
+        shares = softmax(scores.astype(dtype))
+        output = shares @ roles.value
+        if roles.query_mask is not None:
+            output = np.where(roles.query_mask[:, :, None], output, output.dtype.type(0))
+        return without_rows(rows_of_huge_padding(asked), [output, shares][: asked.outputs])
+
+    return Answer(outputs=outputs)
+
+
+def heads_weigh_what_is_masked(asked: Asked) -> Answer | None:
+    """Values are weighted and not left out; of a step that may attend to nothing, evenly.
+
+    Not where scores are asked for, or in more axes, or with dropout: there it has no share of
+    any. The mask of the query is the one that travels, and takes part. Nothing is said of rows
+    of huge padding.
+    """
+    case = asked.case
+    if not asked.whole or by_chance("dropout")(case) or len(asked.inputs[0].shape) > 3:
+        return only_rows_that_hold_padding(asked)
+    query, *others = asked.masks
+    if case.spec.layer == "MultiHeadAttention":
+        query = asked.travelling[0]
+    fused = asked.outputs == 1 and not case.spec.get("dropout")
+
+    def outputs(dtype: str) -> list[np.ndarray]:
+        given, roles, may = _as_it_is(asked, dtype, [query, *others])
+        if roles.query_mask is not None:
+            may = may & roles.query_mask[:, :, None]
+        roles = dataclasses.replace(roles, query_mask=None)
+        found = heads(given, roles, may, 1 / may.shape[-1] if fused else 0.0)
+        return without_rows(rows_of_huge_padding(asked), found)
+
+    return Answer(outputs=outputs)

@@ -1,0 +1,107 @@
+"""What happens instead in chains where a known deviation departs from a property."""
+
+from __future__ import annotations
+
+import functools
+
+import msgspec
+import numpy as np
+
+from catalogue.chains import ChainCase, Stage, folded
+from catalogue.expressions import Output, expression, literal
+from catalogue.layer_cases import LayerCase
+from properties.chain_setting import ChainSetting, called_again
+from properties.comparisons import Agrees, Comparison, Plan, Raises, Runs
+
+__all__ = ["CHAIN_ALTERNATIVES"]
+
+
+def _or(case: LayerCase) -> np.ndarray | None:
+    """The steps that are valid in some tensor; none beside a tensor without a mask.
+
+    Concatenate takes such a tensor for one that is valid everywhere.
+    """
+    masks = [mask for mask in case.masks if mask is not None]
+    if not masks:
+        return None
+    if len(masks) < len(case.masks):
+        return np.ones_like(masks[0]) if case.spec.layer == "Concatenate" else None
+    return np.asarray(functools.reduce(np.logical_or, masks))
+
+
+_JOINED_BY_OR = dict.fromkeys(
+    ("Add", "Multiply", "Average", "Maximum", "Minimum", "Concatenate"), _or
+)
+
+
+def as_if_masks_were_joined_by_or(case: ChainCase) -> Plan:
+    """Behind a merging layer stands the OR of the masks that meet, and all else follows from it.
+
+    Outputs are looked at where they follow from valid steps alone.
+    """
+    setting = ChainSetting(case)
+    return _stands(setting, setting.stages_with(passages=_JOINED_BY_OR))
+
+
+def as_if_heads_took_masks(case: ChainCase) -> Plan:
+    """What MultiHeadAttention is called on has no mask for the layers that are called later."""
+    setting = ChainSetting(case)
+    return _stands(
+        setting, setting.stages_with(taking=("MultiHeadAttention",), passages=_JOINED_BY_OR)
+    )
+
+
+def as_if_the_mask_were_given_again(case: ChainCase) -> Plan:
+    """A model that was called with `mask=` gives the same when it is called without one."""
+    setting = called_again(case)
+    mask = Agrees("mask", Output("y.mask", 2), Output("y.mask", 1))
+    return Plan(tuple(setting.steps), (mask, Agrees("output", Output("y", 2), Output("y", 1))))
+
+
+def as_the_mask_of_the_first_input(case: ChainCase) -> Plan:
+    """`compute_mask` of a model hands back the mask that it is given first."""
+    setting = called_again(case)
+    first = literal(case.tensors[0].valid.astype(np.float32), "first")
+    return Plan(tuple(setting.steps), (Agrees("compute_mask", Output("y", 3), first),))
+
+
+def as_over_as_many_steps_as_rows(case: ChainCase) -> Plan:
+    """TimeDistributed hands on as many steps as there are rows; with fewer steps it raises.
+
+    The mask stays what it was: what follows uses as much of it as there are steps.
+    """
+    setting = ChainSetting(case)
+    rows, steps = case.tensors[0].steps
+    if rows > steps:
+        setting.call("y", setting.model(all_outputs=True), outputs=len(setting.visible))
+        return Plan(tuple(setting.steps), (Raises("runs", "y", ("InvalidArgumentError",)),))
+    (tensor,) = case.tensors
+    shorter = msgspec.structs.replace(tensor, mask=tuple(row[:rows] for row in tensor.mask))
+    cut = msgspec.structs.replace(case, tensors=(shorter,))
+    arrays = [array[:, :rows] for array in setting.arrays]
+    return _stands(setting, folded(cut, arrays, "float64"), masks=setting.stages)
+
+
+def _stands(setting: ChainSetting, stages: list[Stage], masks: list[Stage] | None = None) -> Plan:
+    """Behind each layer stands what these stages say."""
+    setting.call("y", setting.model(all_outputs=True), outputs=len(setting.visible))
+    comparisons: list[Comparison] = [Runs("runs", "y")]
+    for index, place in enumerate(setting.visible):
+        mask = (masks or stages)[place].mask
+        label = setting.labels[place]
+        behind = Agrees(f"mask behind {label}", Output("y.mask", index), literal(mask))
+        found, said = setting.known("y", place, index, stages[place])
+        tolerance = setting.tolerances[place]
+        comparisons += [behind, Agrees(f"output of {label}", found, said, tolerance)]
+        shape = expression("y.shape", y=Output("y", index))
+        comparisons.append(Agrees(f"shape of {label}", shape, literal(stages[place].output.shape)))
+    return Plan(tuple(setting.steps), tuple(comparisons))
+
+
+CHAIN_ALTERNATIVES = (
+    as_if_masks_were_joined_by_or,
+    as_if_heads_took_masks,
+    as_if_the_mask_were_given_again,
+    as_the_mask_of_the_first_input,
+    as_over_as_many_steps_as_rows,
+)

@@ -1,0 +1,228 @@
+"""What Keras is known to give where a layer departs from its contract, as the ledger names it."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import itertools
+
+import numpy as np
+
+from catalogue.layer_reference import beside
+from properties.alignment_departures import (
+    a_mask_of_steps_is_taken_for_one_of_features,
+    a_mask_of_steps_weighs_features,
+    masks_get_one_axis_more,
+)
+from properties.attention_departures import (
+    heads_weigh_what_is_masked,
+    scores_of_masked_values_are_shifted,
+)
+from properties.departures import (
+    ELSEWHERE,
+    Answer,
+    Asked,
+    Departure,
+    Masks,
+    only_rows_that_hold_padding,
+    rows_of_huge_padding,
+    without_rows,
+)
+
+__all__ = ["DEPARTURES"]
+
+
+# -- masks that go out -----------------------------------------------------------------------
+
+
+def masks_are_joined_by_or(asked: Asked) -> Answer | None:
+    """A step is valid in the output where it is valid in any of the inputs."""
+    masks = [
+        np.ones(x.shape[:2], bool) if mask is None else mask
+        for x, mask in zip(asked.inputs, asked.masks, strict=True)
+    ]
+    return Answer(mask=functools.reduce(np.logical_or, masks))
+
+
+def the_mask_goes_out_as_it_came_in(asked: Asked) -> Answer | None:
+    """The mask keeps its order, its axes and its dtype, whatever the layer does to the steps."""
+    return Answer(mask=asked.masks[0])
+
+
+def a_mask_is_made_of_values_alone(asked: Asked) -> Answer | None:
+    """The mask is that of the values that are compared, as float32, along the last axis."""
+    (x,), spec = asked.inputs, asked.case.spec
+    if spec.layer != "Masking":
+        return Answer(mask=x != 0 if spec.get("mask_zero") else None)
+    value = spec.get("mask_value", 0.0)
+    assert isinstance(value, float)
+    with np.errstate(over="ignore"):
+        compared = x.astype(asked.setting.compute_dtype)
+        mask = np.any(compared.astype("float64") != np.float64(np.float32(value)), axis=-1)
+    return Answer(outputs=lambda dtype: np.where(mask[..., None], x, 0).astype(dtype), mask=mask)
+
+
+def no_travelling_mask_arrives(asked: Asked) -> Answer | None:
+    """A custom layer that notes its mask notes that there is none, but for one that is given."""
+    x, mask = asked.inputs[0], asked.explicit[0]
+    noted = -np.ones(x.shape[:2]) if mask is None else mask.astype("float64")
+    return Answer(outputs=lambda dtype: [asked.given(dtype).inputs[0], noted.astype(dtype)])
+
+
+def no_rows_keep_their_steps(asked: Asked) -> Answer | None:
+    """A batch without rows has as many steps as it came with, whatever a convolution takes off."""
+    (x,), spec = asked.inputs, asked.case.spec
+    if len(x):
+        return None
+    steps = x.shape[1]
+    if spec.get("padding") == "causal":  # the steps in front are there by then
+        kernel, apart = spec.get("kernel_size"), spec.get("dilation_rate", 1)
+        assert isinstance(kernel, int) and isinstance(apart, int)
+        steps += apart * (kernel - 1)
+    return Answer(steps=steps)
+
+
+# -- padding that takes part -----------------------------------------------------------------
+
+
+def as_if_no_mask_had_come(asked: Asked) -> Answer | None:
+    """The outputs are those of the inputs without masks, padding and all."""
+    if not asked.whole:
+        return None
+    return Answer(outputs=asked.reference(masks=[None] * len(asked.inputs)))
+
+
+def a_second_call_sees_no_masks(asked: Asked) -> Answer | None:
+    """Called again on the same tensors, the layer gives what it gives without masks."""
+    if not asked.twice:
+        return None
+    return Answer(outputs=asked.reference(masks=[None] * len(asked.inputs)), mask=None)
+
+
+def masked_steps_hold_anything(asked: Asked) -> Answer | None:
+    """Outputs with steps are the documented ones at valid steps."""
+    mask = asked.masks[0]
+    if mask is None or not asked.whole:
+        return None
+    steps = asked.case.spec.get("merge_mode", "concat") is not None or 2
+
+    def outputs(dtype: str) -> list[np.ndarray]:
+        found = without_rows(np.zeros(len(mask), bool), asked.reference()(dtype))
+        return [
+            np.where(beside(mask.astype(bool), y), y, y.dtype.type(np.nan)) if k < steps else y
+            for k, y in enumerate(found)
+        ]
+
+    return Answer(outputs=outputs)
+
+
+# -- TimeDistributed -------------------------------------------------------------------------
+
+
+def as_many_steps_as_there_are_rows(asked: Asked) -> Answer | None:
+    """Where sizes are not known, so many first steps come out, or none where there are fewer.
+
+    Around another TimeDistributed so many inner steps, too.
+    """
+    (x,), rows = asked.inputs, len(asked.inputs[0])
+    masks = asked.masks
+    if asked.sized:
+        axes = 0
+    elif asked.case.tensors[0].fold and "TimeDistributed" in str(asked.case.spec.get("layer")):
+        axes = 2
+    else:
+        axes = 1
+    if not rows or any(rows > size for size in x.shape[1 : 1 + axes]):
+        return Answer(refused=("InvalidArgumentError",)) if axes else None
+    if asked.case.form == "made" and not asked.whole:
+        return None
+    first = tuple(itertools.repeat(slice(rows), axes))
+    cut = [None if m is None else m[(slice(None), *first[: m.ndim - 1])] for m in masks]
+    found = asked.reference(masks=cut, inputs=[x[(slice(None), *first)]])
+    if "GlobalAveragePooling1D" not in str(asked.case.spec.get("layer")):
+        return Answer(outputs=found)
+    # Of huge padding the layer inside has a departure of its own.
+    return Answer(outputs=lambda dtype: without_rows(rows_of_huge_padding(asked), found(dtype)))
+
+
+# -- masks that do not fit -------------------------------------------------------------------
+
+
+def masks_are_made_to_fit(asked: Asked) -> Answer | None:
+    """A mask of a single row is that of all rows, and of one of more steps the first ones count.
+
+    Nothing is said of rows of huge padding.
+    """
+    return _as_usual(dataclasses.replace(asked, explicit=_fitted(asked)))
+
+
+def a_mask_of_the_query_means_nothing(asked: Asked) -> Answer | None:
+    """A mask of the query that does not fit is not looked at."""
+    return _unless(asked, 0)
+
+
+def a_mask_of_the_key_means_nothing(asked: Asked) -> Answer | None:
+    """A mask of the key that does not fit is not looked at."""
+    return _unless(asked, 2)
+
+
+def _unless(asked: Asked, place: int) -> Answer | None:
+    """The answer without the mask at a place, where it is the one that does not fit."""
+    steps = [x.shape[:2] for x in asked.inputs]
+    wrong = [k for k, m in enumerate(asked.explicit) if m is not None and m.shape != steps[k]]
+    if wrong != [place]:
+        return ELSEWHERE
+    explicit = [None if k == place else mask for k, mask in enumerate(asked.explicit)]
+    return _as_usual(dataclasses.replace(asked, explicit=explicit))
+
+
+def _fitted(asked: Asked) -> Masks:
+    """Explicit masks cut to the steps, and broadcast to the rows, of their tensors."""
+    found: Masks = []
+    for x, mask in zip(asked.inputs, asked.explicit, strict=True):
+        if mask is None:
+            found.append(None)
+            continue
+        cut = mask[:, : x.shape[1]]
+        found.append(np.broadcast_to(cut, (len(x), *cut.shape[1:])) if len(cut) == 1 else cut)
+    return found
+
+
+def _as_usual(asked: Asked) -> Answer | None:
+    """What a layer gives of masks that fit."""
+    layer = asked.case.spec.layer
+    if layer in ("Attention", "AdditiveAttention"):
+        return scores_of_masked_values_are_shifted(asked)
+    if layer in ("MultiHeadAttention", "GroupQueryAttention"):
+        return heads_weigh_what_is_masked(asked)
+    if layer == "TimeDistributed":
+        return as_many_steps_as_there_are_rows(asked)
+    huge = rows_of_huge_padding(asked)
+    return Answer(outputs=lambda dtype: without_rows(huge, asked.reference()(dtype)))
+
+
+_ALL: tuple[Departure, ...] = (
+    a_mask_is_made_of_values_alone,
+    a_mask_of_steps_is_taken_for_one_of_features,
+    a_mask_of_steps_weighs_features,
+    a_mask_of_the_key_means_nothing,
+    a_mask_of_the_query_means_nothing,
+    a_second_call_sees_no_masks,
+    as_if_no_mask_had_come,
+    as_many_steps_as_there_are_rows,
+    heads_weigh_what_is_masked,
+    masked_steps_hold_anything,
+    masks_are_joined_by_or,
+    masks_are_made_to_fit,
+    masks_get_one_axis_more,
+    no_rows_keep_their_steps,
+    no_travelling_mask_arrives,
+    only_rows_that_hold_padding,
+    scores_of_masked_values_are_shifted,
+    the_mask_goes_out_as_it_came_in,
+)
+
+DEPARTURES: dict[str, Departure] = {
+    function.__name__.replace("_", " "): function for function in _ALL
+}
+"""By the names that the ledger gives them."""
