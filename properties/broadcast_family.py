@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import zlib
 from collections.abc import Callable, Iterator
 
 import msgspec
@@ -19,6 +20,7 @@ __all__ = ["product_strata", "simpler_product"]
 
 _TOGETHER = 5  # strata of an example: one by one, Hypothesis would cost more than the products
 _CHUNK = 500
+_THINNED = 3  # the share of a property of which `quick` meets a third
 _ABOUT = {"intended_axes": False, "product_dtype": True}  # of strata of dtypes, or of the others
 
 
@@ -41,9 +43,12 @@ def product_strata(
     if property.name == "intended_axes":  # it needs operands of its own choice
         names = [name for name in names if "output of " not in name]
     elif mode != "xla" and models:
-        # Models are dear: half of them in each round, and one where each shape is traced.
-        places = range(seed % 2, len(models), 2) if mode == "eager" else [seed % len(models)]
-        names += [models[place] for place in places]
+        # Models are dear: a third of them in each round, and one where each shape is traced, or
+        # where little is met (`quick`). Each way and property begins elsewhere.
+        first = seed + zlib.crc32(f"{property.name} {layer}".encode())
+        few = mode == "graph" or property.share >= _THINNED
+        count = 1 if few else -(-len(models) // 3)
+        names += [models[(first + place) % len(models)] for place in range(count)]
     if mode == "xla":  # which compiles for each shape: a third, another one in each round
         names = names[seed % 3 :: 3] or names
     strata = []
