@@ -360,7 +360,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--models", action="store_true", help="defects in models, too")
     options = parser.parse_args(arguments)
     found = Implementation(installed())
-    ledger = load_checked(LEDGER).affected(found.installed.name, found.installed.keras)
+    ledger = load_checked(LEDGER).affected(
+        found.installed.name, found.installed.keras, found.installed.tensorflow
+    )
     missed = 0
     print(f"{found.installed}, {options.seeds} seeds", flush=True)
     for layer in IN_LAYERS:
