@@ -73,6 +73,7 @@ def chain_traits(case: ChainCase) -> frozenset[str]:
         "rows_equal_steps": len(case.tensors[0].mask) == len(case.tensors[0].mask[0]),
         "nested_twice": _nested_twice(case),
         "several_dtypes": len({node.policy for node in case.nodes}) > 1,
+        "plain_operation": any(node.operation is not None for node in case.nodes),
         "ends_without_steps": features(case)[-1] == (),
         "last_batch_smaller": len(case.tensors[0].mask) % 2 == 1,
         "join": any(len(node.inputs) > 1 for node in case.nodes),
