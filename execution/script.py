@@ -27,6 +27,7 @@ from catalogue.steps import (
     SymbolicShape,
     Through,
 )
+from catalogue.training_cases import LOOPS
 from catalogue.training_steps import Model, Train
 from execution.anatomy import layers_of, leaf_patterns, leaves_of, outputs_of, shapes_to_call
 from execution.products import product_lines, substituted
@@ -207,7 +208,7 @@ class _Printer:
         elif isinstance(step, Train):
             self._taken.add(step.name)
             self._symbolic.add(step.name)  # metrics and weights come in lists
-            if step.way == "custom loop" and len(step.given) > 1:
+            if step.way in LOOPS and len(step.given) > 1:
                 self._outputs[step.name] = len(step.given)
             print_train(self, step, self._models[step.model])
         else:

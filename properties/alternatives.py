@@ -12,6 +12,7 @@ from catalogue.expressions import Expression, expression
 from execution.running import Runner
 from properties.comparisons import Agrees, Mismatch, Plan, mismatches
 from properties.recurrent_setting import Setting
+from properties.training_alternatives import TRAINING_ALTERNATIVES
 
 __all__ = ["ALTERNATIVES", "VALUES", "happens_instead"]
 
@@ -75,7 +76,7 @@ ALTERNATIVES: dict[str, Callable[[Any], Plan]] = {
         zeros_at_mirrored_steps,
         zero_last_output,
     )
-}
+} | TRAINING_ALTERNATIVES
 
 
 def happens_instead(
@@ -84,12 +85,13 @@ def happens_instead(
     """Whether a departure is what an entry of the ledger says of it (where it says anything).
 
     `exception` is a class name (or several, joined by "or"), `values` one of VALUES, `like` one
-    of ALTERNATIVES: that one calls the layer, and is looked at where the check is thorough.
+    of ALTERNATIVES: that one calls the layer, and is looked at where the check is thorough. Where
+    both are named either may happen: what is raised is one of the classes, or nothing is.
     """
     if instead is None:
         return True
-    if instead.exception and mismatch.exception not in instead.exception.split(" or "):
-        return False
+    if instead.exception and (mismatch.exception is not None or not instead.like):
+        return mismatch.exception in instead.exception.split(" or ")
     if instead.values and not _hold(instead.values, mismatch):
         return False
     if instead.like and thoroughly:

@@ -303,8 +303,8 @@ class CellRunner:
         """Whether an entry of the ledger knows a departure, and what happens instead with it."""
         cell, name = self.cell, mismatch.comparison.name
         for one in self.ledger.excuses(cell.property, cell.layer, name, mismatch.kind, facts):
-            # What needs calls of its own is looked at once a configuration.
-            key = (one.id, repr(getattr(case, "spec", None)))
+            # What needs calls of its own is looked at once a configuration of a layer.
+            key = (one.id, repr(getattr(case, "spec", case)))
             with self.journal.running(case):
                 fits = happens_instead(
                     one.instead, case, mismatch, self.runner, key not in self._tried

@@ -187,7 +187,7 @@ def _instead_problems(deviation: Deviation, alternatives: Collection[str]) -> It
         yield f"instead: unknown values {instead.values!r}: choose nan or zeros"
     if instead.like and instead.like not in alternatives:
         yield f"instead: unknown like {instead.like!r}: choose {listed(alternatives, 'or')}"
-    if instead.exception and deviation.kind not in ("refused", "blocked"):
+    if instead.exception and not {"refused", "blocked"} & set(deviation.kinds):
         yield f"instead: exception {instead.exception!r} does not go with kind {deviation.kind!r}"
 
 
