@@ -14,6 +14,7 @@ __all__ = [
     "FUNCTIONS_EXCLUDED",
     "MEASURES",
     "OUTPUTS",
+    "STANDING",
     "measure_of",
 ]
 
@@ -183,6 +184,27 @@ OUTPUTS: dict[str, tuple[str, ...]] = {
     "two outputs with metrics": ("metric MeanSquaredError", "metric CategoricalAccuracy"),
 }
 """Models of several outputs: the loss or metric of each. What combines them looks at none."""
+
+STANDING = frozenset(
+    {
+        "MeanSquaredError",
+        "BinaryCrossentropy",
+        "CategoricalCrossentropy",
+        "SparseCategoricalCrossentropy",
+        "metric MeanSquaredError",
+        "metric BinaryAccuracy",
+        "metric SparseCategoricalCrossentropy",
+        "metric RootMeanSquaredError",
+        "metric Recall",
+        "metric OneHotIoU",
+        *OUTPUTS,
+    }
+)
+"""Losses and metrics that stand for others of their form.
+
+What is done with masks and weights is one code for all losses, one for means, and one for each form
+of other metrics.
+"""
 
 _BASE = "the base class of others"
 _MATRIX = "documented for outputs of shape (batch, units) alone"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from catalogue.cases import RaggedBatch
-from catalogue.training import MEASURES, OUTPUTS, measure_of
+from catalogue.training import MEASURES, OUTPUTS, STANDING, measure_of
 from catalogue.training_cases import TrainingCase
 from catalogue.traits import batch_traits
 from properties.registry import Property
@@ -28,21 +28,6 @@ __all__ = ["simpler_training", "training_facts", "training_strata", "training_tr
 _BATCHES = 3  # ragged batches for each configuration that is drawn
 _RAGGED = ("right", "left", "gaps", "mixed")
 _SIZES = {"single_row", "single_step", "batch_equals_max_len", "tall_batch", "long_sequence"}
-# What is done with masks and weights is one code for all losses, one for means, and one for each
-# form of other metrics.
-_STANDING = {
-    "MeanSquaredError",
-    "BinaryCrossentropy",
-    "CategoricalCrossentropy",
-    "SparseCategoricalCrossentropy",
-    "metric MeanSquaredError",
-    "metric BinaryAccuracy",
-    "metric SparseCategoricalCrossentropy",
-    "metric RootMeanSquaredError",
-    "metric Recall",
-    "metric OneHotIoU",
-    *OUTPUTS,
-}
 _CALLED = ("fit", "evaluate", "train_on_batch", "test_on_batch", "padded fit", "padded evaluate")
 
 
@@ -81,7 +66,7 @@ def _thinned(
     They are the same in every property of a measure, so that these share models and traces, and
     others in measures beside it. Of a measure that stands for its form twice as many are met.
     """
-    share = max(1, property.share // 2) if layer in _STANDING else property.share
+    share = max(1, property.share // 2) if layer in STANDING else property.share
     turn = zlib.crc32(layer.encode()) % share
     fitting = [one for one in found if property.applies(plain_training_case(one))]
     kept = [one for place, one in enumerate(found) if place == 0 or place % share == turn]
