@@ -17,6 +17,7 @@ from properties.comparisons import Agrees, Mismatch, Plan, mismatches
 from properties.departures import are_predicted
 from properties.layer_departures import DEPARTURES
 from properties.recurrent_setting import Setting
+from properties.training_alternatives import TRAINING_ALTERNATIVES
 
 __all__ = ["ALTERNATIVES", "NAMES", "VALUES", "Seen", "happens_instead"]
 
@@ -81,7 +82,7 @@ ALTERNATIVES: dict[str, Callable[[Any], Plan]] = {
         zero_last_output,
         *CHAIN_ALTERNATIVES,
     )
-}
+} | TRAINING_ALTERNATIVES
 
 NAMES = (*ALTERNATIVES, *DEPARTURES)
 """What an entry may call `like`."""
