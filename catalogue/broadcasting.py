@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 
+from catalogue.multiplied import MODELS, recurrent_output
 from catalogue.ways import WAYS, Placed, Shape, Way, broadcast_shape, placed
 
 __all__ = [
@@ -55,8 +56,10 @@ class BroadcastCase(
     it says nothing), and of symbolic tensors whether the batch is known. `mode` is how the
     product is run, `seed` what the values come from. `way` is one of `WAYS`, `mask_dtype`
     the output's where it is empty, `keras` the major version whose documentation applies.
+    `model` is one of `MODELS`: the output is that of a recurrent model and no array. With
+    `symbolic` the operands are symbolic tensors, as those of some ways always are.
     Raises ValueError for sizes below 1, for axes that the output does not have, and for
-    shapes of which the way can make no tensors.
+    shapes of which the way (or the model) can make no tensors.
     """
 
     output: Shape
@@ -69,6 +72,8 @@ class BroadcastCase(
     way: str = "multiply"
     mask_dtype: Literal["", "float32", "float64", "float16", "bool", "int32"] = ""
     keras: Literal[2, 3] = 3
+    model: str = ""
+    symbolic: bool = False
 
     def __post_init__(self) -> None:
         """Refuse shapes that no tensor of this family has."""
@@ -88,11 +93,20 @@ class BroadcastCase(
                 f"{self.way} makes nothing of an output of shape {self.output!r} and a mask of "
                 f"shape {self.mask!r}: it is for masks of rank {way.least} to {way.most}"
             )
+        if self.symbols and not self.mask:
+            raise ValueError("a symbolic mask has a batch axis, got a mask of shape ()")
+        if self.model:
+            recurrent_output(self.model, self.output, self.dtype, 0)
 
     @property
     def written(self) -> Way:
         """The way to multiply."""
         return WAYS[self.way]
+
+    @property
+    def symbols(self) -> bool:
+        """Whether the operands are symbolic tensors."""
+        return self.symbolic or self.written.symbolic
 
     @property
     def placed(self) -> Placed | None:
@@ -116,8 +130,10 @@ class BroadcastCase(
 
     @property
     def result_dtype(self) -> str | None:
-        """The dtype of what comes out, None where the dtypes are refused."""
-        return result_dtype(self.written, *self.operands, keras=self.keras)
+        """The dtype of what comes out, None where the dtypes (or symbols) are refused."""
+        if self.symbols and not self.written.takes_symbols(self.keras):
+            return None
+        return result_dtype(self.written, *self.operands, keras=self.keras, symbols=self.symbolic)
 
     @property
     def astray(self) -> tuple[int, ...]:
@@ -161,12 +177,15 @@ def acted_on(case: BroadcastCase) -> tuple[int, ...]:
     return tuple(axis for axis in masked_axes(found.output, found.mask) if axis != found.repeated)
 
 
-def result_dtype(way: Way, output: str, mask: str, *, keras: int = 3) -> str | None:
+def result_dtype(
+    way: Way, output: str, mask: str, *, keras: int = 3, symbols: bool = False
+) -> str | None:
     """The dtype that comes out of operands of these dtypes, None where they are refused.
 
     `tf.math.multiply` wants one dtype, `tf.where` and `tf.boolean_mask` a condition that is
     bool. Operations of Keras 3 promote as `keras.backend.result_type` documents; those of
-    Keras 2 do not. Layers cast the floats that they are given to their compute dtype, float32.
+    Keras 2 do not; the operator on `symbols` is one of Keras. Layers cast the floats that they are
+    given to their compute dtype, float32.
     """
     if way.dtypes == "condition":
         return output if mask == "bool" else None
@@ -174,7 +193,7 @@ def result_dtype(way: Way, output: str, mask: str, *, keras: int = 3) -> str | N
         output = "float32"
     if (way.dtypes == "layer" or way.layered) and mask in DTYPES:
         mask = "float32"
-    if way.dtypes == "same" or keras == 2:
+    if (way.dtypes == "same" and not symbols) or keras == 2:
         return output if output == mask else None
     return max(output, mask, key=lambda dtype: _WIDTHS.get(dtype, 0))
 
@@ -217,6 +236,9 @@ TRAITS = (
     "batches_differ",
     "taken_for_a_bias",
     *(f"way={way}" for way in WAYS),
+    "symbolic",
+    "of_a_model",
+    *(f"model={name}" for name in MODELS),
 )
 
 
@@ -229,7 +251,7 @@ def traits(case: BroadcastCase) -> frozenset[str]:
     `alien_size` is a size of the mask, not 1, that the output has nowhere. `misplaced` is
     only said of masks that are meant for something.
     `taken_for_a_bias` is a mask with one size above 1 that is the size of the output's second or
-    last axis, and lies at another.
+    last axis, and lies at another, or has more axes than the output.
     """
     result = case.result
     wide = [size for size in case.output if size > 1]
@@ -262,6 +284,9 @@ def traits(case: BroadcastCase) -> frozenset[str]:
         "batches_differ": bool(case.mask) and case.output[:1] != case.mask[:1],
         "taken_for_a_bias": _taken_for_a_bias(case),
         f"way={case.way}": True,
+        "symbolic": case.symbols,
+        "of_a_model": bool(case.model),
+        f"model={case.model}": bool(case.model),
     }
     return frozenset(name for name, holds in named.items() if holds)
 
@@ -280,7 +305,10 @@ def _taken_for_a_bias(case: BroadcastCase) -> bool:
         for axis in (1, -1 % len(found.output))
         if found.output[axis] == size
     ]
-    return bool(taken) and taken[-1] != wide[0] - len(found.mask)
+    if not taken:
+        return False
+    # Taken for a bias it lets no rank grow.
+    return len(found.mask) > len(found.output) or taken[-1] != wide[0] - len(found.mask)
 
 
 def facts(case: BroadcastCase, device: str, mode: str) -> frozenset[str]:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+import msgspec
+
 from catalogue.broadcasting import BroadcastCase
-from catalogue.ways import Shape, broadcast_shape
+from catalogue.ways import broadcast_shape, placed
 
 __all__ = ["Refusal", "refusal", "refused_how"]
 
 
 class Refusal(NamedTuple):
-    """When a product that does not fit is refused, and the classes of exceptions that say so."""
+    """When a product that does not fit is refused, and the classes of exceptions that say so.
 
-    moment: Literal["construction", "tracing", "run"]
+    No moment stands for whichever: what a graph knows of a model's output is the model's business.
+    """
+
+    moment: Literal["construction", "tracing", "run", ""]
     exceptions: tuple[str, ...]
 
 
@@ -47,14 +52,18 @@ def refused_how(case: BroadcastCase) -> Refusal:
     Symbolic tensors are refused when the model is made, as far as their sizes are known then;
     layers say ValueError of shapes that they know, and leave it to TensorFlow where they do not.
     """
+    if case.model and case.mode != "eager" and not case.static and not case.symbols:
+        known = _refused_how(msgspec.structs.replace(case, static=True))
+        unknown = _refused_how(case)
+        return Refusal("", tuple(dict.fromkeys((*unknown.exceptions, *known.exceptions))))
+    return _refused_how(case)
+
+
+def _refused_how(case: BroadcastCase) -> Refusal:
     way = case.written
     shapes_fit = case.placed is not None and broadcast_shape(*case.placed[:2]) is not None
-    if way.symbolic:
-        misfit = not shapes_fit and (case.static or not _fits_but_for_batch(case))
-        if case.result_dtype is None:
-            classes = ("TypeError", "ValueError") if misfit else ("TypeError",)
-            return Refusal("construction", classes)
-        return Refusal("construction", ("ValueError",)) if misfit else _AT_RUN
+    if case.symbols:
+        return _refused_symbols(case, shapes_fit)
     if way.rule in ("leading", "merging"):
         known = case.mode == "eager" or case.static
         if not shapes_fit:
@@ -75,16 +84,25 @@ def refused_how(case: BroadcastCase) -> Refusal:
     return refusal(case.mode, case.static)
 
 
+def _refused_symbols(case: BroadcastCase, shapes_fit: bool) -> Refusal:
+    misfit = not shapes_fit and (case.static or not _fits_but_for_batch(case))
+    if not case.written.takes_symbols(case.keras):
+        return Refusal("construction", ("ValueError",))
+    if case.result_dtype is None:
+        classes = ("TypeError", "ValueError") if misfit else ("TypeError",)
+        return Refusal("construction", classes)
+    return Refusal("construction", ("ValueError",)) if misfit else _AT_RUN
+
+
 def _fits_but_for_batch(case: BroadcastCase) -> bool:
     """Whether shapes fit as far as they are known while the batches are not."""
-
-    def unknown(shape: Shape, batch: int) -> Shape:
-        return (batch, *shape[1:])
-
     # An unknown size may be 1, or any other: whichever lets the shapes fit.
     sizes = {1, *case.output, *case.mask}
-    return any(
-        broadcast_shape(unknown(case.output, one), unknown(case.mask, other)) is not None
+    met = (
+        placed(case.written, (one, *case.output[1:]), (other, *case.mask[1:]))
         for one in sizes
         for other in sizes
+    )
+    return any(
+        found is not None and broadcast_shape(found.output, found.mask) is not None for found in met
     )

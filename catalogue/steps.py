@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from catalogue.expressions import Expression, Output
+from catalogue.multiplied import RecurrentOutput
 from catalogue.specs import Spec
 from catalogue.training_steps import Model, Train
 
@@ -178,7 +179,9 @@ class Multiply:
 
     `way` is how, one of `catalogue.ways.WAYS`: the operator `*`, or what its `source` says. With
     `static` the shapes are known when a graph is traced, else only the ranks are; of symbolic
-    tensors, the batch. `mode` overrides the mode of the execution.
+    tensors, the batch. With `symbolic` both are inputs of a Functional model. With a `model`,
+    `left` is what goes into that, its output is multiplied, and comes back too, behind the
+    product. `mode` overrides the mode of the execution.
     """
 
     name: str
@@ -187,6 +190,8 @@ class Multiply:
     static: bool = True
     mode: str | None = None
     way: str = "multiply"
+    symbolic: bool = False
+    model: RecurrentOutput | None = None
 
 
 Step = (

@@ -44,6 +44,13 @@ class Way:
     most: int = 5
     ranks: tuple[int, ...] = (1, 2, 3, 4)  # of the output
 
+    def takes_symbols(self, keras: int) -> bool:
+        """Whether the way may be given symbolic tensors; keras.io/guides/migrating_to_keras_3.
+
+        Keras 3 refuses them in functions of TensorFlow.
+        """
+        return keras == 2 or not self.name.startswith("tf.")
+
     @property
     def elementwise(self) -> bool:
         """Whether what comes out has a value for each position of the output."""

@@ -14,7 +14,7 @@ from catalogue.claims import Sizes
 from catalogue.ways import broadcast_shape
 from execution.implementation import Implementation
 
-__all__ = ["OBSERVATIONS", "Seen", "observe"]
+__all__ = ["OBSERVATIONS", "Seen", "as_numpy", "drawn", "observation", "observe", "shaped"]
 
 Seen = tuple[bool, str]
 """Whether a statement is so, and what happens."""
@@ -32,7 +32,7 @@ def observation(function: Observation) -> Observation:
 def observe(name: str, implementation: Implementation, at: Sizes) -> Seen:
     """Look once; what raises where nothing was to raise is not so."""
     # Registered where they are defined.
-    from execution import claims_of_layers  # noqa: F401, PLC0415
+    from execution import claims_of_layers, claims_of_masks  # noqa: F401, PLC0415
 
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
@@ -119,24 +119,30 @@ def lower_rank_refused(implementation: Implementation, at: Sizes) -> Seen:
 @observation
 def numpy_rules(implementation: Implementation, at: Sizes) -> Seen:
     """Each mask up to rank 3 of sizes 1, B, T, F and an alien one."""
-    return _as_numpy(lambda mask: _product(implementation, at, mask), at)
+    return as_numpy(lambda mask: _product(implementation, at, mask), at)
 
 
-def _as_numpy(multiply: Callable[[tuple[int, ...]], Any], at: Sizes, least: int = 0) -> Seen:
+def as_numpy(
+    apply: Callable[[tuple[int, ...]], Any],
+    at: Sizes,
+    least: int = 0,
+    operation: Callable[[Any, Any], Any] = np.multiply,
+) -> Seen:
+    """Whether masks up to rank 2, applied to an output, are refused and act as NumPy's are."""
     sizes = sorted({1, *at[:3]})
     shapes: list[tuple[int, ...]] = [(), (max(sizes) + 1,)]
     shapes += [(a,) for a in sizes] + [(a, b) for a in sizes for b in sizes]
     for mask in shapes:
         if len(mask) < least:
             continue
-        found = multiply(mask)
+        found = apply(mask)
         expected = broadcast_shape(at[:3], mask)
         if expected is None:
             if not isinstance(found, str):
                 return False, "accepts what NumPy refuses"
         elif isinstance(found, str):
             return False, "refuses what NumPy accepts"
-        elif not np.array_equal(found, drawn(at[:3]) * drawn(mask, 1)):
+        elif not np.array_equal(found, operation(drawn(at[:3]), drawn(mask, 1))):
             return False, "acts on other axes than NumPy's"
     return True, "agrees with NumPy"
 
@@ -199,7 +205,7 @@ def rank_is_why(implementation: Implementation, at: Sizes) -> Seen:
 def symbols_numpy(implementation: Implementation, at: Sizes) -> Seen:
     """The operator on symbolic tensors whose batch is known."""
     at = at._replace(mode="symbolic")
-    return _as_numpy(lambda mask: _product(implementation, at, mask), at, least=1)
+    return as_numpy(lambda mask: _product(implementation, at, mask), at, least=1)
 
 
 @observation
@@ -214,7 +220,7 @@ def merging_numpy(implementation: Implementation, at: Sizes) -> Seen:
         except Exception as error:
             return f"raises {type(error).__name__}"
 
-    return _as_numpy(multiply, at, least=1)
+    return as_numpy(multiply, at, least=1)
 
 
 @observation
@@ -236,7 +242,8 @@ def first_output(implementation: Implementation, at: Sizes) -> Seen:
     return shape == at[:3], f"has the shape {_letters(shape, at)}"
 
 
-def _shaped(found: np.ndarray | str, at: Sizes) -> Seen:
+def shaped(found: np.ndarray | str, at: Sizes) -> Seen:
+    """Whether a result has the shape (B,T,F) of the sizes."""
     if isinstance(found, str):
         return False, found
     return found.shape == at[:3], f"has the shape {_letters(found.shape, at)}"
@@ -245,13 +252,13 @@ def _shaped(found: np.ndarray | str, at: Sizes) -> Seen:
 @observation
 def ones_shape(implementation: Implementation, at: Sizes) -> Seen:
     """(B,T,1)."""
-    return _shaped(_product(implementation, at, (at.batch, at.step, 1)), at)
+    return shaped(_product(implementation, at, (at.batch, at.step, 1)), at)
 
 
 @observation
 def expanded_shape(implementation: Implementation, at: Sizes) -> Seen:
     """(B,T), expanded at the last axis."""
-    return _shaped(_product(implementation, at, (at.batch, at.step), -1), at)
+    return shaped(_product(implementation, at, (at.batch, at.step), -1), at)
 
 
 @observation
@@ -279,7 +286,7 @@ def global_ones(implementation: Implementation, at: Sizes) -> Seen:
 @observation
 def global_shape(implementation: Implementation, at: Sizes) -> Seen:
     """(B,1,1)."""
-    return _shaped(_product(implementation, at, (at.batch, 1, 1)), at)
+    return shaped(_product(implementation, at, (at.batch, 1, 1)), at)
 
 
 @observation

@@ -27,20 +27,28 @@ class Execution:
 
 @dataclasses.dataclass(frozen=True)
 class Failure:
-    """A step that raised: the exception's class, its first line, and the step's name."""
+    """A step that raised: the exception's class, its first line, and the step's name.
+
+    Of a product `moment` says when: at construction, at tracing or when it was run.
+    """
 
     step: str
     exception: str
     message: str
+    moment: str = ""
 
 
 @dataclasses.dataclass
 class Results:
-    """What steps handed back, by name, and the failures of those that raised on a device."""
+    """What steps handed back, by name, and the failures of those that raised on a device.
+
+    `inapplicable` says why an implementation cannot be asked at all: it makes no such operand.
+    """
 
     outputs: dict[str, tuple[Any, ...]]
     failures: dict[str, Failure]
     device: str = "cpu:0"
+    inapplicable: str = ""
 
     def failure_of(self, name: str) -> Failure | None:
         """The failure that keeps the result called `name` from being there."""

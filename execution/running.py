@@ -31,7 +31,7 @@ from execution.anatomy import (
 )
 from execution.implementation import Implementation
 from execution.layers import Built, Layers
-from execution.products import Products
+from execution.products import Inapplicable, Products
 from execution.ragged import lengths_of, padded
 from execution.results import MODES, Counters, Execution, Failure, Results
 from execution.symbols import saved_and_loaded, symbolic_inputs
@@ -101,17 +101,20 @@ class Runner:
             elif isinstance(step, Train):
                 results.outputs |= self._models.trained(step, models[step.model])
             elif isinstance(step, Multiply):
-                results.outputs[step.name] = (self._products.product(step, results.outputs),)
+                results.outputs[step.name] = self._products.product(step, results.outputs)
             else:
                 self._asked(step, scope, results)
         except Misplaced:
             raise
+        except Inapplicable as reason:
+            results.inapplicable = str(reason)
         except Exception as error:  # whatever a documented call raises is a finding
             if type(error).__name__ == "ResourceExhaustedError":
                 raise MemoryError(_said(error)) from error  # the machine's fault, not the layer's
             # What refuses a reset could be built: it is another step than the build of its name.
             step_name = f"{name}.reset" if isinstance(step, ResetState) else name
-            results.failures[name] = Failure(step_name, type(error).__name__, _said(error))
+            moment = self._products.moment if isinstance(step, Multiply) else ""
+            results.failures[name] = Failure(step_name, type(error).__name__, _said(error), moment)
 
     def _asked(
         self,

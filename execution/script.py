@@ -154,6 +154,7 @@ def _print_step(printer: Printer, step: Step) -> None:
     else:
         operands = printer.operand(step.left), printer.operand(step.right)
         printer.taken.add(step.name)
+        printer.outputs[step.name] = 1 if step.model is None else 2
         printer.lines += product_lines(step, operands, step.mode or printer.mode)
 
 

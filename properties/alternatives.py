@@ -16,6 +16,12 @@ from properties.chain_alternatives import CHAIN_ALTERNATIVES
 from properties.comparisons import Agrees, Mismatch, Plan, mismatches
 from properties.departures import are_predicted
 from properties.layer_departures import DEPARTURES
+from properties.product_alternatives import (
+    added_as_a_bias,
+    batches_stretched,
+    selected_in_row_major_order,
+    truths_of_whole_numbers,
+)
 from properties.recurrent_setting import Setting
 from properties.training_alternatives import TRAINING_ALTERNATIVES
 
@@ -80,6 +86,10 @@ ALTERNATIVES: dict[str, Callable[[Any], Plan]] = {
         as_if_nothing_were_masked,
         zeros_at_mirrored_steps,
         zero_last_output,
+        truths_of_whole_numbers,
+        added_as_a_bias,
+        batches_stretched,
+        selected_in_row_major_order,
         *CHAIN_ALTERNATIVES,
     )
 } | TRAINING_ALTERNATIVES

@@ -12,20 +12,29 @@ from catalogue.broadcasting import (
     misplaced,
 )
 from catalogue.expressions import Expression, Output, expression, literal
+from catalogue.multiplied import recurrent_output
 from catalogue.refusals import refused_how
 from catalogue.steps import Multiply
 from catalogue.ways import WAYS, reference
 from properties.comparisons import Agrees, Comparison, Level, Plan, Raises, Runs
 from properties.registry import declare
 
-__all__ = ["intended_axes", "product_dtype", "product_outcome", "product_values"]
+__all__ = [
+    "PRODUCT",
+    "drawn",
+    "intended_axes",
+    "multiplied",
+    "product_dtype",
+    "product_outcome",
+    "product_values",
+]
 
 _ARTICLE = "batch_wide_mask_broadcast.txt"
 _TENSORFLOW = (
     "https://www.tensorflow.org/guide/tensor (Broadcasting); "
     "https://www.tensorflow.org/api_docs/python/tf/math/multiply"
 )
-_PRODUCT = "product"
+PRODUCT = "product"
 
 
 @declare(
@@ -41,7 +50,7 @@ def product_outcome(case: BroadcastCase) -> Plan:
     mode and on whether shapes are known when the graph is traced, or symbolic tensors are
     multiplied: `catalogue.refusals.refused_how` is the table.
     """
-    return Plan((_multiplied(case, _drawn(case, 0), _drawn(case, 1)),), (_outcome(case, "must"),))
+    return Plan((multiplied(case, drawn(case, 1)),), (_outcome(case, "must"),))
 
 
 @declare(
@@ -53,10 +62,13 @@ def product_values(case: BroadcastCase) -> Plan:
     """Where `output * mask` is accepted, in each way to write it, the result has NumPy's shape and
     values, and the dtype that the way documents.
 
-    Exactly: one operation is rounded once, the same way everywhere, in float16 too.
+    Exactly: one operation is rounded once, the same way everywhere, in float16 too. The output
+    of a model is taken as the model gives it.
     """
-    output, mask = _drawn(case, 0), _drawn(case, 1)
-    product = Output(_PRODUCT)
+    mask = drawn(case, 1)
+    step = multiplied(case, mask)
+    product = Output(PRODUCT)
+    output = Output(PRODUCT, 1) if case.model else step.left
     dtype = case.result_dtype
     alike = {
         "output": expression(f"output.astype({dtype!r})", output=output),
@@ -66,7 +78,7 @@ def product_values(case: BroadcastCase) -> Plan:
     }
     expected = expression(reference(case.written, case.output, case.mask), "expected", **alike)
     return Plan(
-        (_multiplied(case, output, mask),),
+        (step,),
         (
             Agrees("values", product, expected),
             Agrees("dtype", _dtype_of(product), _dtype_of(expected)),
@@ -89,11 +101,11 @@ def product_dtype(case: BroadcastCase) -> Plan:
     mask to the output's dtype, and give layers their `dtype`.
     """
     changed = expression(
-        f"np.array([product.dtype.name != {case.dtype!r}])", "changed", product=Output(_PRODUCT)
+        f"np.array([product.dtype.name != {case.dtype!r}])", "changed", product=Output(PRODUCT)
     )
     expected = literal(np.array([case.result_dtype != case.dtype]))
     return Plan(
-        (_multiplied(case, _drawn(case, 0), _drawn(case, 1)),),
+        (multiplied(case, drawn(case, 1)),),
         (Agrees("changed", changed, expected, level="hazard"),),
     )
 
@@ -102,7 +114,7 @@ def product_dtype(case: BroadcastCase) -> Plan:
     family="broadcasting",
     level="hazard",
     source=f"{_ARTICLE}, `Specifically, if the model output has a shape`; {_TENSORFLOW}",
-    applies=lambda case: bool(case.intended),
+    applies=lambda case: bool(case.intended) and not case.model,
     share=2,  # all that is small is for when there is time
     of=lambda way: WAYS[way].elementwise,
 )
@@ -128,10 +140,10 @@ def intended_axes(case: BroadcastCase) -> Plan:
     The witness is `catalogue.broadcasting.WITNESS`.
     """
     same = expression(f"np.{_same(case)}({case.output!r}, {case.dtype!r})", "output")
-    step = _multiplied(case, same, _distinct(case))
+    step = multiplied(case, _distinct(case), same)
     if case.result is None:
         return Plan((step,), (_outcome(case, "hazard"),))
-    product = Output(_PRODUCT)
+    product = Output(PRODUCT)
     varies = expression(
         "np.array([bool((p != p.take([0], axis)).any()) for axis in range(p.ndim)])",
         "varies",
@@ -159,8 +171,23 @@ def intended_axes(case: BroadcastCase) -> Plan:
 # -- what the plans are made of --------------------------------------------------------------
 
 
-def _multiplied(case: BroadcastCase, output: Expression, mask: Expression) -> Multiply:
-    return Multiply(_PRODUCT, output, mask, static=case.static, mode=case.mode, way=case.way)
+def multiplied(case: BroadcastCase, mask: Expression, output: Expression | None = None) -> Multiply:
+    """The step that multiplies; the output is drawn, or a model's of inputs that are drawn."""
+    made = None
+    if case.model:
+        made = recurrent_output(case.model, case.output, case.dtype, case.seed)
+        source = f"np.random.default_rng([{case.seed}, 0]).uniform(-1, 1, {made.inputs!r})"
+        output = expression(f"np.asarray({source}, {case.dtype!r})", "sequences")
+    return Multiply(
+        PRODUCT,
+        output or drawn(case, 0),
+        mask,
+        static=case.static,
+        mode=case.mode,
+        way=case.way,
+        symbolic=case.symbolic,
+        model=made,
+    )
 
 
 def _same(case: BroadcastCase) -> str:
@@ -182,20 +209,22 @@ def _distinct(case: BroadcastCase) -> Expression:
 
 def _outcome(case: BroadcastCase, level: Level) -> Comparison:
     if case.result is not None:
-        return Runs("accepted", _PRODUCT, level=level)
-    return Raises("refused", _PRODUCT, refused_how(case).exceptions, level=level)
+        return Runs("accepted", PRODUCT, level=level)
+    refused = refused_how(case)
+    return Raises("refused", PRODUCT, refused.exceptions, level, refused.moment)
 
 
-def _drawn(case: BroadcastCase, which: int) -> Expression:
+def drawn(case: BroadcastCase, which: int) -> Expression:
+    """The output (0) or the mask (1) of a case, of its shape and dtype."""
     shape: Shape = (case.output, case.mask)[which]
     dtype = case.operands[which]
-    drawn = f"np.random.default_rng([{case.seed}, {which}])"
+    rng = f"np.random.default_rng([{case.seed}, {which}])"
     if dtype == "bool":
-        source = f"np.asarray({drawn}.uniform(size={shape!r}) < 0.5)"
+        source = f"np.asarray({rng}.uniform(size={shape!r}) < 0.5)"
     elif dtype not in DTYPES:
-        source = f"np.asarray({drawn}.integers(0, 3, {shape!r}), {dtype!r})"
+        source = f"np.asarray({rng}.integers(0, 3, {shape!r}), {dtype!r})"
     else:  # far from zero and from the largest: no dtype loses anything but the last bit
-        source = f"np.asarray({drawn}.uniform(0.5, 2, {shape!r}), {dtype!r})"
+        source = f"np.asarray({rng}.uniform(0.5, 2, {shape!r}), {dtype!r})"
     return expression(source, ("output", "mask")[which])
 
 

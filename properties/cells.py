@@ -73,10 +73,12 @@ def cells(
     devices: tuple[str, ...] = ("cpu:0",),
     mode: str | None = None,
     keras: str | None = None,
+    *,
+    explores: bool = False,
 ) -> list[Cell]:
     """All cells, or those of the given names, layer by layer, so that a layer's share traces.
 
-    With a version of `keras` those of the layers that it has.
+    With a version of `keras` those of the layers that it has. A run that `explores` has more modes.
     """
     found = []
     for family in FAMILIES.values():
@@ -84,7 +86,8 @@ def cells(
             if keras is not None and not family.has(layer, keras):
                 continue
             for device in devices:
-                for one in (mode,) if mode else family.modes:
+                modes = (*family.modes, *(family.explored if explores else ()))
+                for one in (mode,) if mode else modes:
                     found += [
                         Cell(property.name, layer, Execution(device, one))
                         for property in PROPERTIES.values()

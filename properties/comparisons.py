@@ -76,12 +76,16 @@ class Agrees:
 
 @dataclasses.dataclass(frozen=True)
 class Raises:
-    """The step called `step` raises one of `exceptions` (class names); whichever, without any."""
+    """The step called `step` raises one of `exceptions` (class names); whichever, without any.
+
+    With a `moment` at that one: `construction`, `tracing` or `run`.
+    """
 
     name: str
     step: str
     exceptions: tuple[str, ...]
     level: Level = "must"
+    moment: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -218,6 +222,9 @@ def _not_refused(comparison: Raises, results: Results) -> Mismatch | None:
         return Mismatch(comparison, "not refused", message, left=value[0])
     if comparison.exceptions and failure.exception not in comparison.exceptions:
         message = f"raised {failure.exception}, not {expected}: {failure.message}"
+        return Mismatch(comparison, "refused", message, exception=failure.exception)
+    if comparison.moment and failure.moment != comparison.moment:
+        message = f"raised {failure.exception} at {failure.moment}, not at {comparison.moment}"
         return Mismatch(comparison, "refused", message, exception=failure.exception)
     return None
 

@@ -60,7 +60,7 @@ class Family:
     the cell meets. `simpler` gives the cases that are one step simpler than a failing one.
     `of_batch` says whether a fact is drawn with the batch, and not given by a stratum.
     `versions` gives the first version of Keras that has a layer, and the first that has it no
-    more, empty where there is none.
+    more, empty where there is none. `explored` are modes that only `nightly` has.
     """
 
     name: str
@@ -73,6 +73,7 @@ class Family:
     simpler: Callable[[Any], Iterator[Any]]
     of_batch: Callable[[str], bool]
     versions: Callable[[str], tuple[str, str]] = lambda layer: ("", "")
+    explored: tuple[str, ...] = ()
 
     def has(self, layer: str, keras: str) -> bool:
         """Whether this version of Keras has the layer."""
@@ -348,5 +349,6 @@ FAMILIES: dict[str, Family] = {
         simpler_product,
         lambda fact: True,
         lambda way: (WAYS[way].since, ""),
+        explored=("xla",),  # compiled for each shape: where there is time
     ),
 }

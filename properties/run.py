@@ -95,6 +95,7 @@ class Run:
             self.devices,
             option.mode,
             self.found.keras,
+            explores=self.profile.name == "nightly",
         )
         if not self.cells:
             asked = sorted(set(option.layer or ()))

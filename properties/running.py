@@ -83,6 +83,7 @@ class CellRunner:
         self.outside = 0  # batches that lie outside every region of the ledger
         self._tried: set[tuple[str, str]] = set()  # what happens instead, once a configuration
         self.chosen: list[Mapping[str, Any]] = []  # arguments of the configurations met
+        self.inapplicable: collections.Counter[str] = collections.Counter()  # why, how often
         self.silent = 0  # batches of which the property has nothing to say
         self.checking = self.drawing = self._asked = 0.0
 
@@ -100,7 +101,8 @@ class CellRunner:
             for round_ in range(self.profile.rounds):
                 strata = self._strata(round_)
                 total, domains = max(total, len(strata.members)), strata.domains or domains
-                finding = next(filter(None, (self._met(s, round_) for s in strata.members)), None)
+                members = [one for one in strata.members if not (round_ and one.once)]
+                finding = next(filter(None, (self._met(s, round_) for s in members)), None)
                 if finding is not None:
                     findings.append(finding)
                     break
@@ -108,12 +110,16 @@ class CellRunner:
                     findings = [self._surveyed(one) for one in self.survey.distinct()]
                     if findings:
                         break
-                if round_ and time.perf_counter() - started > self.profile.seconds:
+                if (round_ and time.perf_counter() - started > self.profile.seconds) or not members:
                     break
             outcome = self._outcome(findings, fixed)
         except MemoryError as error:
             outcome, reason = "broken", f"out of memory: {error}"
-        if outcome == "holds" and self.batches == self.silent:
+        if self.inapplicable and not reason:
+            reason = "; ".join(
+                f"not applicable, {count} cases: {why}" for why, count in self.inapplicable.items()
+            )
+        elif outcome == "holds" and self.batches == self.silent:
             outcome, reason = "broken", "no example could run"
         return {
             "property": self.cell.property,
@@ -179,6 +185,7 @@ class CellRunner:
                 continue
             if self.deaths.excuse(case):
                 continue
+            inapplicable = self.inapplicable.total()
             found = [
                 seen.mismatch
                 for seen in self._seen(case)
@@ -189,7 +196,7 @@ class CellRunner:
             if found:
                 self.excused[deviation.id] += 1
                 self.seen.setdefault(deviation.id, (case, found[0]))
-            elif deviation.id not in fixed:
+            elif deviation.id not in fixed and self.inapplicable.total() == inapplicable:
                 fixed.append(deviation.id)
         return fixed
 
@@ -314,8 +321,9 @@ class CellRunner:
         mismatch = seen.mismatch
         cell, name = self.cell, mismatch.comparison.name
         for one in self.ledger.excuses(cell.property, cell.layer, name, mismatch.kind, facts):
-            # What needs calls of its own is looked at once a configuration.
-            key = (one.id, repr(getattr(case, "spec", case)))
+            # What needs calls of its own is looked at once a configuration; products are cheap.
+            own = case if self.family.name == "broadcasting" else None
+            key = (one.id, repr(getattr(case, "spec", own)))
             with self.journal.running(case):
                 fits = happens_instead(one.instead, case, seen, self.runner, key not in self._tried)
             if fits:
@@ -333,6 +341,10 @@ class CellRunner:
             return []
         with self.journal.running(case):
             results = self.runner.run(plan.steps)
+        if results.inapplicable:
+            self.silent += 1
+            self.inapplicable[results.inapplicable] += 1
+            return []
         if not replayed:  # what is pinned is another for each version
             self.observed.update(observed(plan, results))
         started = time.perf_counter()

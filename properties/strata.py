@@ -16,12 +16,14 @@ __all__ = ["Strata", "Stratum", "domains_of"]
 class Stratum:
     """A member that a cell must meet: its name, and what draws examples (tuples of cases).
 
-    `chosen` holds the value that its examples have of each argument.
+    `chosen` holds the value that its examples have of each argument. What is to be met `once` is
+    left out of further rounds.
     """
 
     name: str
     examples: st.SearchStrategy[tuple[Any, ...]]
     chosen: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    once: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

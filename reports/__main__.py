@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
+from reports.claims import ClaimsError, read_claims
 from reports.diff import compare, told
 from reports.drafting import draft
 from reports.exhibits import read_ledger
@@ -22,6 +23,7 @@ from reports.site import SiteError, pages, write_site
 from reports.terminal import clean
 
 _LEDGER = Path(__file__).parent / "ledger.toml"
+_CLAIMS = Path(__file__).parent / "claims.toml"
 _SENTENCE = 500
 _RECORD = "a record.json, or the folder that holds it"
 
@@ -48,12 +50,14 @@ def _add_site(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         metavar="FILE",
         help="where reasons, links and regions come from (default: reports/ledger.toml)",
     )
+    _of_claims(parser)
 
 
 def _add_diff(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = _command(commands, "diff", "tell what changed from one record to another", _diff)
     parser.add_argument("old", metavar="OLD", help=_RECORD)
     parser.add_argument("new", metavar="NEW", help=_RECORD)
+    _of_claims(parser)
 
 
 def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -68,6 +72,15 @@ def _add_ledger(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         inner, "draft", "propose entries for what records of surveys have new", _draft
     )
     drafting.add_argument("records", nargs="+", metavar="RECORD", help=_RECORD)
+
+
+def _of_claims(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--claims",
+        default=_CLAIMS,
+        metavar="FILE",
+        help="where the verdicts on statements come from (default: reports/claims.toml)",
+    )
 
 
 def _command(
@@ -95,9 +108,10 @@ def _built(chosen: argparse.Namespace) -> int:
         for problem in problems:
             _say(problem, file=sys.stderr)
         notes = [*(one.reason for one in loaded.left_out), *problems]
-        files = pages(loaded.sources, ledger=ledger, notes=notes)
+        claims = read_claims(chosen.claims)
+        files = pages(loaded.sources, ledger=ledger, claims=claims, notes=notes)
         write_site(chosen.out, files)
-    except (LedgerError, SiteError) as error:
+    except (ClaimsError, LedgerError, SiteError) as error:
         return _refused(str(error))
     used = f"{len(loaded.sources)} of {counted(len(chosen.records), 'record')}"
     _say(clean(f"{used}: {Path(chosen.out) / 'index.html'}", _SENTENCE))
@@ -137,7 +151,11 @@ def _diff(chosen: argparse.Namespace) -> int:
     diff = compare(old, new)
     if not diff.common:
         return _refused("the two records have no cell in common: nothing can be compared")
-    _say(*told(old, new, diff, max(40, shutil.get_terminal_size().columns)))
+    try:
+        claims = read_claims(chosen.claims)
+    except ClaimsError as error:
+        return _refused(str(error))
+    _say(*told(old, new, diff, max(40, shutil.get_terminal_size().columns), claims))
     return 1 if diff.worse else 0
 
 

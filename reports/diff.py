@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Iterable, Iterator
 
 from reports.cells import ENDED, STATES, Key, NewKey, cells, new_findings
+from reports.claims import Claims
 from reports.loading import Source, counted, incompleteness
 from reports.record import FAILING, NOT_RUN, Entry
 from reports.terminal import clean
@@ -108,8 +109,10 @@ def _state(entry: Entry | None) -> str:
     return NOT_RUN if entry is None else entry.outcome
 
 
-def told(old: Source, new: Source, diff: Diff, width: int) -> Iterator[str]:
-    """A diff as lines of about `width` characters."""
+def told(
+    old: Source, new: Source, diff: Diff, width: int, claims: Claims | None = None
+) -> Iterator[str]:
+    """A diff as lines of about `width` characters; with `claims`, verdicts that change too."""
     yield from _sides(old, new, width)
     yield f"{counted(diff.common, 'cell')} in both, {len(diff.changes):,} of them changed"
     worse = [change for change in diff.changes if change.worse]
@@ -119,6 +122,8 @@ def told(old: Source, new: Source, diff: Diff, width: int) -> Iterator[str]:
     yield from _causes(diff, width)
     for title, only in (("in OLD only", diff.only_old), ("in NEW only", diff.only_new)):
         yield from _only(title, only, width)
+    if claims is not None:
+        yield from _claims(old, new, claims, width)
     yield ""
     yield from _wrapped(_verdict(diff), width)
 
@@ -217,6 +222,19 @@ def _only(title: str, only: dict[Key, str], width: int) -> Iterator[str]:
         for layer, properties in states[state].items():
             text = f"{state}: {layer or '?'}: {_cut(list(dict.fromkeys(properties)))}"
             yield from _wrapped(text, width, "  ")
+
+
+def _claims(old: Source, new: Source, claims: Claims, width: int) -> Iterator[str]:
+    """Statements of the articles whose verdict is another one on the new implementation."""
+    names = [
+        f"{one.implementation} {one.keras}"
+        for one in (old.record.environment, new.record.environment)
+    ]
+    changes = list(claims.changes(*names))
+    if changes:
+        yield from ("", "statements of the articles whose verdict changed (python -m reports site)")
+    for one, before, after in changes:
+        yield from _wrapped(f"{one.statement} {before.said} -> {after.said}", width, "  ")
 
 
 def _verdict(diff: Diff) -> str:

@@ -6,9 +6,10 @@ from typing import Any
 
 import msgspec
 
+from reports.claims import Claims, Statement, Verdict
 from reports.record import Entry, Environment, Finding, Record
 
-__all__ = ["entry", "finding", "large_record", "record"]
+__all__ = ["claims", "entry", "finding", "large_record", "record"]
 
 SCRIPT = """\
 import numpy as np
@@ -158,3 +159,17 @@ def large_record(cells: int, *, keras: str = "3.15.1") -> Record:
             )
         entries.append(one)
     return record(*entries, keras=keras)
+
+
+def claims() -> Claims:
+    """A statement whose verdict changes, and one that is so everywhere."""
+    told = {
+        "same": Verdict("confirmed", "B = 1", "is so", "tf.ones(<B>)"),
+        "other": Verdict("refuted: raises it", "B = 2", "raises it", "tf.raises()"),
+    }
+    statements = (
+        Statement("same", "one.txt", "introduction", "A mask <is> a mask.", "Looked at."),
+        Statement("other", "one.txt", "summary", "A mask tells.", "Asked."),
+    )
+    older = {**told, "other": Verdict("confirmed when B = 1", "B = 1", "tells", "tf.tells()")}
+    return Claims(statements, {"keras 3.15.1": told, "keras 2.15.0": older})

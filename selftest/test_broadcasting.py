@@ -24,15 +24,16 @@ from catalogue.broadcasting import (
     misplaced,
     traits,
 )
+from catalogue.multiplied import MODELS
 from catalogue.refusals import refusal
 from catalogue.ways import WAYS
 from execution.implementation import Implementation, installed
 from execution.running import Execution, Runner
-from properties.broadcasting import __all__ as declared
 from properties.comparisons import Mismatch, mismatches
-from properties.registry import PROPERTIES
+from properties.test_conformance import PROPERTIES  # declares them
 from strategies.operands import STRATA, broadcast_cases, mask_shapes, output_shapes
 
+declared = [name for name, one in PROPERTIES.items() if one.family == "broadcasting"]
 EXECUTIONS: list[tuple[Mode, bool]] = [("eager", True), ("graph", True), ("graph", False)]
 in_all_modes = pytest.mark.parametrize(
     ("mode", "static"), EXECUTIONS, ids=["eager", "graph_known", "graph_unknown"]
@@ -168,6 +169,7 @@ def test_any_reaches_every_trait_() -> None:
     reached = frozenset().union(*map(traits, drawn(broadcast_cases(), 200)))
     others = {"dtypes_differ", "mask_dtype=bool", "mask_dtype=int32"}
     others |= {f"way={way}" for way in WAYS if way != "multiply"}
+    others |= {"symbolic", "of_a_model", *(f"model={name}" for name in MODELS)}
     assert reached == set(TRAITS) - others
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from reports.loading import Source
 from reports.site import pages, write_site
-from selftest.records import SCRIPT, entry, finding, record
+from selftest.records import SCRIPT, claims, entry, finding, record
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
@@ -43,7 +43,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     cut = record(entry(), keras="2.15.0", not_run=["x::test_cell[LSTM-truth-cpu:0-graph]"])
     sources = [Source(Path("every.json"), every), Source(Path("cut.json"), cut)]
     folder = tmp_path_factory.mktemp("site")
-    write_site(folder, pages(sources, ledger={}, notes=["the record bad.json is empty"]))
+    notes = ["the record bad.json is empty"]
+    write_site(folder, pages(sources, ledger={}, claims=claims(), notes=notes))
     return folder
 
 
@@ -112,6 +113,22 @@ def test_the_first_page_leads_to_each_record_and_back(browser: Any, site: Path) 
     assert browser.title == "Masking conformance"
     found(browser, "table.causes a.chip")[0].click()
     assert browser.find_element("css selector", ".exhibit:target").is_displayed()
+
+
+def test_statements_of_the_articles_open_their_examples(browser: Any, site: Path) -> None:
+    """The first page leads to them; what changes between versions stands above, and is named."""
+    browser.get((site / "index.html").as_uri())
+    browser.find_element("link text", "what two articles say of masks").click()
+    assert browser.title == "What two articles say of masks"
+    (finding,) = found(browser, ".exhibit")
+    assert "A mask tells." in finding.text
+    marked = found(browser, ".claim a.tag")
+    assert [one.text for one in marked] == ["changes between versions"]
+    assert found(browser, ".claim pre") == []
+    found(browser, ".claim summary")[0].click()
+    assert [one.text for one in found(browser, ".claim pre")] == ["tf.ones(<B>)"]
+    found(browser, ".crumb a")[0].click()
+    assert browser.title == "Masking conformance"
 
 
 def test_an_incomplete_run_cannot_be_overlooked(browser: Any, site: Path) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
+from catalogue.claim_examples import EXAMPLE_CODE
 from catalogue.claims import ARTICLES, CLAIMS, EXAMPLES, MODES, Sizes, condition_of
 from execution.claims import OBSERVATIONS, observe
 from execution.implementation import Implementation, installed
-from selftest.claims import FILE, PAGE, entered, page, sizes_of, verdict, verdicts
+from selftest.claims import FILE, PAGE, entered, page, sizes_of, statements, verdict, verdicts
 from selftest.helpers import find_any, minimal
 from strategies.claims import claim_sizes
 
@@ -22,10 +24,33 @@ def implementation() -> Implementation:
     return Implementation(installed())
 
 
-@pytest.mark.skipif(HERE not in entered(), reason=f"no verdicts of {HERE} are checked in")
+@pytest.mark.skipif(HERE not in entered().verdict, reason=f"no verdicts of {HERE}")
 def test_the_verdicts_are_those_that_are_checked_in(implementation: Implementation) -> None:
     """What is observed on this version is what the file says of it."""
-    assert verdicts(implementation) == entered()[HERE]
+    assert verdicts(implementation) == entered().verdict[HERE]
+
+
+def test_the_file_has_the_statements_of_the_catalogue() -> None:
+    """In their order, each with how it is looked at."""
+    assert entered().claim == statements()
+    assert all(one.how for one in entered().claim)
+
+
+@pytest.mark.skipif(HERE not in entered().verdict, reason=f"no verdicts of {HERE}")
+@pytest.mark.parametrize("name", EXAMPLE_CODE)
+def test_the_code_of_an_example_does_what_is_said(
+    implementation: Implementation, name: str
+) -> None:
+    """It runs, and raises where that is what is seen, and by that class."""
+    seen = entered().verdict[HERE][name]
+    names = {"tf": implementation.tensorflow, "keras": implementation.keras, "np": np}
+    expected = seen.seen.removeprefix("raises ") if seen.seen.startswith("raises ") else "nothing"
+    raised = "nothing"
+    try:
+        eval(seen.code, names)
+    except Exception as error:
+        raised = type(error).__name__
+    assert raised == expected, seen.code
 
 
 def test_the_page_is_the_generated_one() -> None:
@@ -37,16 +62,17 @@ def test_every_statement_has_a_verdict_on_each_version() -> None:
     """Keras 2.15 and the newest Keras 3 decide all of them, and nothing else."""
     names = {claim.name for claim in CLAIMS}
     assert FILE.exists()
-    assert {"keras 2.15.0", "keras 3.15.1"} <= set(entered())
-    for found in entered().values():
+    assert {"keras 2.15.0", "keras 3.15.1"} <= set(entered().verdict)
+    for found in entered().verdict.values():
         assert set(found) == names
-        assert all(text.startswith(("confirmed", "refuted: ")) for text in found.values())
+        assert all(one.said.startswith(("confirmed", "refuted: ")) for one in found.values())
 
 
 def test_every_observation_belongs_to_a_statement(implementation: Implementation) -> None:
     """None is left over, and none is missing."""
     observe(CLAIMS[0].name, implementation, Sizes(1, 1, 1))
     assert set(OBSERVATIONS) == {claim.name for claim in CLAIMS}
+    assert set(EXAMPLE_CODE) == set(OBSERVATIONS)
     assert [claim.article for claim in CLAIMS] == sorted(claim.article for claim in CLAIMS)
 
 
@@ -71,8 +97,8 @@ def test_a_planted_wrong_rule_changes_verdicts(
 
     tensor = type(implementation.tensorflow.constant(0.0)).__mro__[1]
     monkeypatch.setattr(tensor, "__mul__", multiply)
-    assert before.startswith("confirmed when B = 1 and T = 1 ")
-    assert verdict(by_name["steps_plain"], implementation) == "confirmed"
+    assert before.said.startswith("confirmed when B = 1 and T = 1 ")
+    assert verdict(by_name["steps_plain"], implementation).said == "confirmed"
 
 
 def test_conditions_are_the_simplest_that_tell_apart() -> None:

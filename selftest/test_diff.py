@@ -189,3 +189,25 @@ def test_bad_usage_ends_with_status_2(capsys: pytest.CaptureFixture[str]) -> Non
             main(arguments)
         assert ended.value.code == 2
     capsys.readouterr()
+
+
+def test_verdicts_on_the_articles_that_change_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the versions of both records; they are findings, and not worse by themselves."""
+    claims = tmp_path / "claims.toml"
+    claims.write_text(
+        '[[claim]]\nname = "one"\narticle = "a.txt"\nplace = "summary"\n'
+        'statement = "A mask tells."\nhow = "Asked."\n'
+        '[verdict."keras 3.14.0"]\none = { said = "confirmed", at = "", seen = "", code = "" }\n'
+        '[verdict."keras 3.15.1"]\none = { said = "refuted", at = "", seen = "", code = "" }\n'
+    )
+    paths = []
+    for source in sides([entry()], [entry()], keras="3.15.1"):
+        write_record(tmp_path / source.path, source.record)
+        paths.append(str(tmp_path / source.path))
+    assert main(["diff", *paths, "--claims", str(claims)]) == 0
+    assert "A mask tells. confirmed -> refuted" in capsys.readouterr().out
+    claims.write_text("[[claim]]\n")
+    assert main(["diff", *paths, "--claims", str(claims)]) == 2
+    assert "are not in order" in capsys.readouterr().err

@@ -13,7 +13,7 @@ from reports.loading import Source
 from reports.matrix import SYMBOLS, tables, views
 from reports.record import NOT_RUN, OUTCOMES, Record
 from reports.site import pages
-from selftest.records import SCRIPT, entry, finding, record
+from selftest.records import SCRIPT, claims, entry, finding, record
 
 NOW = datetime.datetime(2026, 11, 25, 12, tzinfo=datetime.UTC)
 
@@ -62,6 +62,21 @@ def shown(
     names = ["index.html", *(f"record-{number + 1}.html" for number in range(len(records)))]
     assert sorted(name for name in files if name.endswith(".html")) == sorted(names)
     return [Page(files[name]) for name in names]
+
+
+def test_statements_have_a_page_of_their_own() -> None:
+    """Each with its verdicts and smallest examples; one that changes stands above them all."""
+    source = Source(Path("0.json"), record(entry()))
+    files = pages([source], ledger={}, now=NOW, claims=claims())
+    page = Page(files["claims.html"])
+    above, below = page.text.split("one.txt, 2 statements")
+    for text in ("A mask tells.", "keras 3.15.1 raises it", "keras 2.15.0 B = 1"):
+        assert text in above
+    assert "A mask <is> a mask. ✓ confirmed" in below
+    assert "tf.ones(<B>) is so" in below
+    assert "B = 2; keras 3.15.1 tf.raises() raises it" in below
+    assert "of which 1 changes between versions" in Page(files["index.html"]).text
+    assert "claims.html" in [found.get("href") for _, found in Page(files["index.html"]).tags]
 
 
 def test_every_outcome_has_a_mark_of_its_own() -> None:

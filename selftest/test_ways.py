@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -12,16 +13,23 @@ from hypothesis.errors import InvalidArgument
 from packaging.version import Version
 
 from catalogue.broadcasting import BroadcastCase, acted_on, misplaced, result_dtype
+from catalogue.hazards import accepted_when, astray_when, witnesses
+from catalogue.multiplied import MODELS
 from catalogue.ways import WAYS, placed, reference, written
 from execution.implementation import Implementation, installed
 from execution.products import product_lines
 from execution.running import Execution, Runner
 from execution.script import fails, script
+from properties.broadcast_family import product_strata
+from properties.cells import Cell, Profile
 from properties.comparisons import Mismatch, mismatches
 from properties.registry import PROPERTIES
+from properties.running import CellRunner
 from properties.test_conformance import FAMILIES  # declares the properties
+from reports.ledger import Ledger
 from selftest.helpers import find_any
 from selftest.ways import PAGE, table
+from selftest.wrong_rules import RULES, healthy, wrong_rules
 from strategies.ways import every_small, strata_of, way_cases
 
 HERE = [
@@ -30,6 +38,7 @@ HERE = [
     if not one.since or Version(installed().keras) >= Version(one.since)
 ]
 NAMES = [name for name, one in PROPERTIES.items() if one.family == "broadcasting"]
+IMPLEMENTATION = Implementation(installed())
 each_way = pytest.mark.parametrize("way", HERE)
 
 
@@ -41,10 +50,12 @@ def runner(way: str = "", multiply: Callable[[Any, Any], Any] | None = None) -> 
 
 @functools.cache
 def cases(way: str) -> list[BroadcastCase]:
-    """A case of every stratum of a way but those that a known deviation is about."""
+    """A case of every stratum of a way but those that a known deviation is about, or models."""
     major = installed().keras_major
     found = []
     for stratum in strata_of(way, keras=major):
+        if stratum.startswith(("output of ", "symbolic ")):
+            continue
         if stratum in ("mask of bool", "any") and WAYS[way].dtypes != "condition":
             continue
         strategy = way_cases(way=way, stratum=stratum, mode="eager", keras=major)
@@ -69,7 +80,7 @@ def seen(runs: Runner, case: BroadcastCase) -> list[tuple[str, Mismatch]]:
 @pytest.mark.parametrize("way", WAYS)
 def test_what_is_accepted_has_the_shape_that_numpy_gives(way: str) -> None:
     """Wherever a way accepts small shapes its reference gives the shape that the oracle says."""
-    for case in every_small(way, "eager", 3):
+    for case in every_small(way, "eager", 3, (2, 3)):
         if case.result is None:
             continue
         names = {"np": np, "output": np.ones(case.output), "mask": np.ones(case.mask, bool)}
@@ -149,10 +160,69 @@ def test_every_stratum_of_a_way_has_cases(way: str) -> None:
 
 
 def test_what_is_small_is_complete() -> None:
-    """Each mask that the article names meets every output of sizes 1 to 4."""
+    """Every mask of every rank meets every output of sizes 1 to 4, of rank 4 up to names."""
     found = list(every_small("multiply", "graph", 3))
-    assert len(found) == 6 * (16 + 64 + 256)
     assert not any(case.static for case in found)
+    pairs = {(case.output, case.mask) for case in found}
+    assert len(pairs) == len(found)
+    for rank in (2, 3):
+        masks = sum(4**mask for mask in range(rank + 2))
+        assert sum(len(output) == rank for output, _ in pairs) == 4**rank * masks
+    largest = [(output, mask) for output, mask in pairs if len(output) == 4]
+    renamed = {
+        (tuple(map(names.get, output)), tuple(map(names.get, mask)))
+        for output, mask in largest
+        for order in itertools.permutations((2, 3, 4))
+        for names in [dict(zip((1, 2, 3, 4), (1, *order), strict=True))]
+    }
+    assert len(renamed) == 4**4 * sum(4**mask for mask in range(6))
+
+
+def test_the_witnesses_are_met_first() -> None:
+    """The smallest cases of each hazard stand in front of what is drawn, and are hazards."""
+    for way in ("multiply", "keras.layers.Multiply", "keras.layers.RepeatVector"):
+        found = list(witnesses(way, "eager", 3))
+        assert found
+        assert all(misplaced(case) for case in found)
+        strata = product_strata(PROPERTIES["intended_axes"], way, 3, "eager", 0).members
+        assert find_any(strata[0].examples) == tuple(found)
+    assert not list(witnesses("tf.expand_dims", "eager", 3))
+
+
+def test_conditions_of_hazards_are_the_oracles() -> None:
+    """Where the page says that a mask is accepted, and goes astray."""
+    assert accepted_when("multiply", "(B,T,1)") == "always"
+    assert accepted_when("multiply", "(B,1)") == "B = 1 or T = 1 or B = T"
+    assert astray_when("multiply", "(B,1)") == "B > 1"
+    assert astray_when("keras.layers.Multiply", "(B,1)") == "never"
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_output_of_a_model_is_multiplied(model: str) -> None:
+    """Its product is that of what the model gives, eagerly, in graphs and as symbolic tensors."""
+    shape = (2, 3, 4, 5)[: MODELS[model].ranks[-1]]
+    for changes in ({"mode": "eager"}, {"static": False}, {"mode": "eager", "symbolic": True}):
+        case = BroadcastCase(shape, (*shape[:2], *(1,) * (len(shape) - 2)), model=model, **changes)
+        assert [found for found in seen(runner(), case) if found] == []
+        plan = PROPERTIES["product_values"].function(case)
+        product, output = runner().run(plan.steps).outputs["product"]
+        assert product.shape == output.shape == shape
+        assert np.abs(output).max() > 0
+    with pytest.raises(ValueError, match="has no output of shape"):
+        BroadcastCase((2,), (2,), model=model)
+
+
+def test_a_refusal_at_another_moment_is_seen() -> None:
+    """What is to be refused when a graph is traced, and is refused when it runs, is told."""
+    tf = runner().implementation.tensorflow
+
+    def late(output: Any, mask: Any) -> Any:
+        unknown = tf.TensorSpec(None, "float32")
+        return tf.py_function(lambda one, other: one * other, [output, mask], unknown.dtype)
+
+    case = BroadcastCase((2,), (3,), mode="graph")
+    assert seen(runner(), case) == []
+    assert [name for name, _ in seen(runner("multiply", late), case)] == ["product_outcome"]
 
 
 # -- scripts, and planted wrong rules --------------------------------------------------------
@@ -173,75 +243,91 @@ def test_a_script_of_a_way_gives_what_running_it_gives(way: str, mode: Any) -> N
     assert product_lines(plan.steps[0], ("a", "b"), mode)[-1].startswith("product = np.array(")  # type: ignore[arg-type]
 
 
-@functools.cache
-def _tf() -> Any:
-    return runner().implementation.tensorflow
-
-
-def _padded(tensor: Any, rank: int) -> Any:
-    tf = _tf()
-    return tf.reshape(tensor, [*tensor.shape, *[1] * (rank - tensor.shape.rank)])
-
-
-def _left_aligned(output: Any, mask: Any) -> Any:
-    rank = max(output.shape.rank, mask.shape.rank)
-    return _padded(output, rank) * _tf().cast(_padded(mask, rank), output.dtype)
-
-
-def _right_aligned(output: Any, mask: Any) -> Any:
-    return output * _tf().cast(mask, output.dtype)
-
-
-def _ones_not_broadcast(output: Any, mask: Any) -> Any:
-    rank = min(output.shape.rank, mask.shape.rank)
-    if rank and output.shape[-rank:] != mask.shape[-rank:]:
-        raise ValueError("planted")
-    return output * _tf().cast(mask, output.dtype)
-
-
-def _healthy(way: str) -> Callable[[Any, Any], Any]:
-    names = {"tf": _tf(), "keras": runner().implementation.keras}
-
-    def healthy(output: Any, mask: Any) -> Any:
-        text = written(WAYS[way], tuple(output.shape), mask.shape.rank)
-        return eval(text, {**names, "output": output, "mask": mask})
-
-    return healthy
-
-
-def _planted(way: str) -> dict[str, Callable[[Any, Any], Any]]:
-    tf, healthy = _tf(), _healthy(way)
-    # Aligned left is right for what appends axes and for a selection.
-    fits = WAYS[way].fit in ("trailing", "repeated and permuted") or WAYS[way].rule == "leading"
-    return {
-        "aligned at the wrong end": _right_aligned if fits else _left_aligned,
-        "ones not broadcast": _ones_not_broadcast,
-        "rank grown": lambda output, mask: healthy(output, mask)[None],
-        "dtype truncated": lambda output, mask: tf.cast(
-            tf.cast(healthy(output, mask), "float16"), "float32"
-        ),
-    }
-
-
 @each_way
-@pytest.mark.parametrize(
-    "rule", ["aligned at the wrong end", "ones not broadcast", "rank grown", "dtype truncated"]
-)
+@pytest.mark.parametrize("rule", RULES)
 def test_a_planted_wrong_rule_is_seen_in_each_way(way: str, rule: str) -> None:
     """Some case of the strata shows the wrong rule to a property."""
-    healthy, defective = runner(), runner(way, _planted(way)[rule])
+    real, defective = runner(), runner(way, wrong_rules(IMPLEMENTATION, way)[rule])
     # A case that an installed deviation makes red says nothing.
-    assert any(seen(defective, case) and not seen(healthy, case) for case in cases(way))
+    assert any(seen(defective, case) and not seen(real, case) for case in cases(way))
 
 
 @each_way
 def test_the_way_written_otherwise_is_seen_by_none(way: str) -> None:
     """Planting by itself changes nothing."""
-    planted = runner(way, _healthy(way))
+    planted = runner(way, healthy(IMPLEMENTATION, way))
     for case in cases(way)[::4]:
         if case.written.symbolic and (case.result is None or case.mask_dtype):
             continue  # a layer is planted there: it refuses otherwise, and promotes nothing
         assert bool(seen(planted, case)) == bool(seen(runner(), case)), case
+
+
+def _other_product(way: str, spoils: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """A way whose product is multiplied by what `spoils` gives."""
+    well = healthy(IMPLEMENTATION, way)
+    return lambda output, mask: well(output, mask) * spoils(output, mask)
+
+
+def _right(output: Any, mask: Any) -> Any:
+    """The product with a mask of bool, which TensorFlow is known to take for truth values."""
+    return output * IMPLEMENTATION.tensorflow.cast(mask, output.dtype)
+
+
+def _of_one_size(output: Any, mask: Any) -> Any:
+    return 1.0 if sum(size > 1 for size in mask.shape) != 1 else 2.0
+
+
+def _of_other_batches(output: Any, mask: Any) -> Any:
+    tf = IMPLEMENTATION.tensorflow
+    return tf.cast(tf.shape(output)[0] == tf.shape(mask)[0], "float32")
+
+
+@pytest.mark.skipif(installed().keras_major < 3, reason="known on Keras 3")
+@pytest.mark.parametrize(
+    ("way", "mode", "property", "planted"),
+    [
+        ("multiply", "eager", "product_outcome", _right),
+        ("keras.layers.Add", "eager", "product_values", _of_one_size),
+        ("keras.layers.Multiply", "graph", "product_outcome", _of_other_batches),
+    ],
+)
+def test_what_is_known_hides_nothing_else(
+    way: str, mode: Any, property: str, planted: Callable[[Any, Any], Any], ledger: Ledger
+) -> None:
+    """Where the ledger excuses a cell's cases, something else that happens there is new."""
+    multiply = planted if way == "multiply" else _other_product(way, planted)
+    implementation = Implementation(installed(), {way: multiply})
+    cell = Cell(property, way, Execution("cpu:0", mode))
+    runs = Runner(implementation, cell.execution)
+    profile = Profile("standard", examples=1)
+    entry = CellRunner(cell, runs, ledger, profile, 0, explain=False).run()
+    assert entry["outcome"] == "new"
+
+
+def test_a_dtype_that_is_lacking_does_not_apply_and_says_why() -> None:
+    """Where no tensor of float16 can be made, its cases are left out with the reason."""
+
+    class Lacking:
+        def __init__(self, real: Any) -> None:
+            self.real = real
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.real, name)
+
+        def constant(self, value: Any) -> Any:
+            if value.dtype == "float16":
+                raise TypeError("no float16 here")
+            return self.real.constant(value)
+
+    implementation = Implementation(installed())
+    implementation.tensorflow = Lacking(implementation.tensorflow)
+    runs = Runner(implementation, Execution("cpu:0", "eager"))
+    cell = Cell("product_dtype", "multiply", runs.execution)
+    profile = Profile("standard", examples=20)
+    entry = CellRunner(cell, runs, Ledger(()), profile, 0, explain=False).run()
+    assert entry["outcome"] == "holds"
+    assert "makes no tensor of float16: TypeError, no float16 here" in entry["reason"]
+    assert entry["batches"] > 0
 
 
 def test_every_way_is_a_layer_of_its_family() -> None:
@@ -259,5 +345,6 @@ def test_the_page_marks_what_was_not_meant() -> None:
     """A mask of shape (B,T) by the operator: refused, and astray where all sizes coincide."""
     rows = table().split("## multiply\n")[1].split("\n## ")[0].splitlines()
     (row,) = [one for one in rows if one.startswith("| `output * mask` | (B,T) |")]
-    assert "| refused | B = T = F: **acts on step and features** |" in row
+    assert "| refused; B = T = F: **acts on step and features** | B > 1 or T > 1 |" in row
+    assert "`(2, 2, 2) x (2, 2)`" in row
     assert "`mask[..., None]`" in row

@@ -19,6 +19,8 @@ from catalogue.broadcasting import (
     Shape,
     result_dtype,
 )
+from catalogue.hazards import FORMS, shape_of
+from catalogue.multiplied import MODELS
 from catalogue.ways import WAYS, Way
 from strategies.operands import STRATA, broadcast_cases
 
@@ -26,15 +28,11 @@ __all__ = ["every_small", "strata_of", "way_cases"]
 
 _MAX_SIZE = 6
 
-# Masks that are fitted to the output's rank: sizes, and the axes that they are meant for.
-_FORMS: dict[str, tuple[int, ...]] = {
-    "(B,T)": (0, 1),
-    "(B,1)": (0,),
-    "(B,)": (0,),
-    "(B,1,T)": (0, 1),
-}
+_FITTED = ("(B,T)", "(B,1)", "(B,)")  # masks that are fitted to the output's rank
 _PERMUTED = "(B,1,T)"
 _HOW = ("fitting", "refused", "coinciding")
+_SYMBOLIC = "symbolic "
+_MODEL = "output of "
 _PREFIXES = ("prefix fitting", "prefix refused", "prefix coinciding", "too long refused")
 
 
@@ -60,7 +58,12 @@ def strata_of(way: str, *, keras: int = 3, accepted: bool = False) -> tuple[str,
             for dtype in dtypes
             if any(result_dtype(found, output, dtype, keras=keras) for output in DTYPES)
         )
-    return (*shapes, *(f"mask of {dtype}" for dtype in dtypes))
+    others = [f"{_MODEL}{name}" for name, one in MODELS.items() if {*one.ranks} & {*found.ranks}]
+    if not found.symbolic and (found.takes_symbols(keras) or not accepted):
+        hows = [how for how in _HOW if not (accepted and how == "refused")]
+        others += [f"{_SYMBOLIC}{how}" for how in hows if any(s.endswith(how) for s in shapes)]
+        others.append(f"{_SYMBOLIC}output of a model")
+    return (*shapes, *(f"mask of {dtype}" for dtype in dtypes), *others)
 
 
 def way_cases(
@@ -78,12 +81,18 @@ def way_cases(
     outputs of rank 2 to 4, with the masks that people fit: `fitting` (all sizes differ),
     `refused` (the mask is of another batch or of other steps) and `coinciding`. A selection
     meets masks that are a prefix of the output's shape, or not. In `mask of ...` the mask has a
-    dtype, and the output any. Shrinks towards few axes, small sizes, known shapes, float32.
+    dtype, and the output any; in `output of ...` the output is a recurrent model's; what is
+    `symbolic` is run as a Functional model. Shrinks towards few axes, small sizes, known shapes,
+    float32.
     """
     if stratum not in strata_of(way):
         raise InvalidArgument(f"stratum={stratum!r} must be one of {', '.join(strata_of(way))}")
     found = WAYS[way]
-    if stratum.startswith("mask of "):
+    if stratum.startswith(_SYMBOLIC):
+        return _symbolic(way, stratum.removeprefix(_SYMBOLIC), mode, static, keras)
+    if stratum.startswith(_MODEL):
+        cases = _of_models(found, stratum.removeprefix(_MODEL))
+    elif stratum.startswith("mask of "):
         cases = _of_dtypes(found, stratum.removeprefix("mask of "))
     elif found.rule == "leading":
         cases = _prefixes(stratum)
@@ -118,6 +127,27 @@ def _as(way: Way, case: BroadcastCase, keras: int) -> BroadcastCase:
     return msgspec.structs.replace(case, **changes)
 
 
+def _symbolic(
+    way: str, how: str, mode: Mode, static: bool | None, keras: int
+) -> st.SearchStrategy[BroadcastCase]:
+    """What a way meets otherwise, as symbolic tensors; the batch is known or not."""
+    if how == "output of a model":
+        names = [name for name in strata_of(way, keras=keras) if name.startswith(_MODEL)]
+    else:
+        names = [name for name in strata_of(way, keras=keras) if name.endswith(f" {how}")]
+        names = [name for name in names if not name.startswith(_SYMBOLIC)]
+    known = st.booleans().map(lambda drawn: not drawn)
+    return st.builds(
+        lambda case, static: msgspec.structs.replace(
+            case, symbolic=True, static=static, mask=case.mask or (1,)
+        ),
+        st.sampled_from(names).flatmap(
+            lambda name: way_cases(way=way, stratum=name, mode=mode, keras=keras)
+        ),
+        known if static is None else st.just(static),
+    )
+
+
 # A case is made for the plainest way first, and then given the one that it is for: shapes alone
 # are drawn here.
 
@@ -148,11 +178,36 @@ def _fitted(draw: st.DrawFn, way: Way, form: str, how: str) -> BroadcastCase:
         sizes = (draw(st.integers(1, _MAX_SIZE), label="every size"),) * rank
     else:
         sizes = draw(_sizes(rank))
-    mask = _mask(form, sizes)
+    mask = shape_of(form, sizes)
     if how == "refused":
         other = draw(st.integers(2, _MAX_SIZE + 1).filter(lambda size: size != sizes[0]))
         mask = (other, *mask[1:])
-    return BroadcastCase(sizes, mask, _FORMS[form], dtype=draw(_dtypes(way)))
+    return BroadcastCase(sizes, mask, FORMS[form], dtype=draw(_dtypes(way)))
+
+
+@st.composite
+def _of_models(draw: st.DrawFn, way: Way, name: str) -> BroadcastCase:
+    """The output of a model, and masks of its first axes, with ones behind them or without."""
+    model = MODELS[name]
+    rank = draw(st.sampled_from([rank for rank in model.ranks if rank in way.ranks]))
+    alike = draw(st.booleans(), label="sizes coincide")
+    output = (draw(st.integers(2, 3)),) * rank if alike else draw(_sizes(rank))
+    met = draw(st.integers(1, 2), label="axes that the mask has")
+    most = met if way.rule == "leading" else min(way.most, rank)
+    mask: Shape = (*output[:met], *(1,) * draw(st.integers(max(0, way.least - met), most - met)))
+    if way.fit == "permuted":
+        mask = (output[0], 1, output[1])
+    if draw(st.integers(0, 3), label="another batch") == 3:
+        mask = (output[0] + 1, *mask[1:])
+    dtypes = DTYPES if model.floats and not way.layered else DTYPES[:1]
+    return BroadcastCase(
+        output,
+        mask[: way.most],
+        (0, 1)[:met],
+        dtype=draw(st.sampled_from(dtypes)),
+        mask_dtype="bool" if way.dtypes == "condition" else "",
+        model=name,
+    )
 
 
 @st.composite
@@ -188,46 +243,57 @@ def _forms(way: Way) -> list[str]:
     """The masks that a way fits to the output."""
     if way.fit == "permuted":
         return [_PERMUTED]
-    return [form for form in _FORMS if form != _PERMUTED and way.least <= _rank(form) <= way.most]
+    return [form for form in _FITTED if way.least <= _rank(form) <= way.most]
 
 
 def _rank(form: str) -> int:
-    return len(_letters(form))
-
-
-def _letters(form: str) -> list[str]:
-    return [letter for letter in form.strip("()").split(",") if letter]
-
-
-def _mask(form: str, sizes: Shape) -> Shape:
-    named = {"B": sizes[0], "T": sizes[1], "1": 1}
-    return tuple(named[letter] for letter in _letters(form))
+    return len(shape_of(form, (1, 1)))
 
 
 # -- all that is small -----------------------------------------------------------------------
 
 
-def every_small(way: str, mode: Mode, keras: int) -> Iterator[BroadcastCase]:
-    """Every mask that is meant for (batch, step) or (batch), over sizes 1 to 4.
+def every_small(
+    way: str, mode: Mode, keras: int, ranks: tuple[int, ...] = (2, 3, 4)
+) -> Iterator[BroadcastCase]:
+    """Every mask for every output, over sizes 1 to 4.
 
-    Outputs of rank 2 to 4; masks of shapes (B,T,1), (B,T), (B,1,1), (B,1) and (B,), and with
-    axes between. Shapes are not known when a graph is traced, nor the batch of symbolic tensors.
+    Outputs of `ranks`; masks of every rank up to the output's plus one, which are meant for
+    (batch, step), or for (batch) where they have one axis, or one above 1 and that the first.
+    Outputs of rank 4 come up to renaming of the sizes above 1: the first such size that is met
+    is 2, the next one 3, and the last one 4. Shapes are not known when a graph is traced, nor
+    the batch of symbolic tensors.
     """
     found = WAYS[way]
-    forms = {"(B,T,1)": (0, 1), "(B,1,1)": (0,), **_FORMS}
-    for rank in (2, 3, 4):
+    static = mode == "eager" and not found.symbolic
+    mask_dtype = "bool" if found.dtypes == "condition" else ""
+    for rank in ranks:
         if rank not in found.ranks:
             continue
-        for sizes in itertools.product(range(1, 5), repeat=rank):
-            for form, intended in forms.items():
-                if found.least <= _rank(form) <= found.most:
-                    yield BroadcastCase(
-                        sizes,
-                        _mask(form, sizes),
-                        intended,
-                        static=mode == "eager" and not found.symbolic,
-                        mode=mode,
-                        way=way,
-                        mask_dtype="bool" if found.dtypes == "condition" else "",
-                        keras=keras,  # type: ignore[arg-type]
-                    )
+        masks = range(max(found.least, int(found.symbolic)), min(found.most, rank + 1) + 1)
+        for mask_rank in masks:
+            for sizes in itertools.product(range(1, 5), repeat=rank + mask_rank):
+                if rank > 3 and not _in_order(sizes):
+                    continue
+                mask = sizes[rank:]
+                alone = mask_rank == 1 or set(mask[1:]) == {1}
+                yield BroadcastCase(
+                    sizes[:rank],
+                    mask,
+                    (0,) if alone else (0, 1),
+                    static=static,
+                    mode=mode,
+                    way=way,
+                    mask_dtype=mask_dtype,  # type: ignore[arg-type]
+                    keras=keras,  # type: ignore[arg-type]
+                )
+
+
+def _in_order(sizes: Shape) -> bool:
+    """Whether the sizes above 1 are first met in the order 2, 3, 4."""
+    most = 1
+    for size in sizes:
+        if size > most + 1:
+            return False
+        most = max(most, size)
+    return True
