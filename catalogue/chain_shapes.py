@@ -106,7 +106,7 @@ def ways_of(case: ChainCase) -> tuple[Way, ...]:
     """The ways in which a chain can be built."""
     found = list(WAYS)
     plain = all(node.operation is None for node in case.nodes)
-    if not (case.linear and plain and case.maker in ("masking", "argument")):
+    if not (case.linear and plain and case.maker in ("masking", "argument", "travelling")):
         found.remove("sequential")
     if any(nest.kind == "tf.function" for nest in case.nests):
         # No symbolic tensor goes into a function of TensorFlow.

@@ -238,9 +238,10 @@ def _sequential(case: ChainCase, name: str, all_outputs: bool) -> list[str]:
     parts = [_called(case, unit).partition("(")[0] for unit in units(case)]
     maker = ["mask_0"] if case.maker == "masking" else []
     mask = ", mask=arrays[1]" if case.maker == "argument" else ""
+    given = "mask_0(arrays)" if case.maker == "travelling" else f"arrays[0]{mask}"
     return [
         f"model = keras.Sequential([{', '.join([_inputs(case)[0], *maker, *parts])}])",
-        f"{name} = lambda arrays: model(arrays[0]{mask})",
+        f"{name} = lambda arrays: model({given})",
     ]
 
 

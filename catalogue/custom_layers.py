@@ -17,6 +17,17 @@ class Travelling(keras.layers.Layer):  # a layer that says itself what its mask 
     def compute_mask(self, inputs, mask=None):
         return inputs[1]"""
 
+_MASKED_SUM = """\
+class MaskedSum(keras.layers.Layer):  # adds valid steps up: none are left to be masked
+    def call(self, inputs, mask=None):
+        if mask is None:
+            return tf.reduce_sum(inputs, axis=1)
+        mask = tf.reshape(mask, tf.concat([tf.shape(mask), [1] * (inputs.shape.rank - 2)], 0))
+        return tf.reduce_sum(tf.where(mask, inputs, tf.zeros_like(inputs)), axis=1)
+
+    def compute_mask(self, inputs, mask=None):
+        return None"""
+
 _OPTING = """\
 class Opting(keras.layers.Layer):  # safe for masks, which it hands on
     def __init__(self, **kwargs):
@@ -97,6 +108,7 @@ class TimesTwo(keras.layers.Lambda):  # 2 * inputs, with or without a function f
 
 CUSTOM_LAYERS: dict[str, str] = {
     "Travelling": _TRAVELLING,
+    "MaskedSum": _MASKED_SUM,
     "Opting": _OPTING,
     "Plain": _PLAIN,
     "Doubling": _DOUBLING,

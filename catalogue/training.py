@@ -8,7 +8,15 @@ from catalogue import training_reference as reference
 from catalogue.training_cases import MeasureEntry
 from catalogue.training_metrics import METRIC_ENTRIES
 
-__all__ = ["EXCLUDED", "MEASURES", "measure_of"]
+__all__ = [
+    "ALIASES",
+    "EXCLUDED",
+    "FUNCTIONS_EXCLUDED",
+    "MEASURES",
+    "OUTPUTS",
+    "STANDING",
+    "measure_of",
+]
 
 _LOSSES = "keras.io/api/losses"
 _LOGITS = {"from_logits": (False, True)}
@@ -155,11 +163,48 @@ _LOSS_ENTRIES = (
         values=reference.categorical_hinge,
         function="categorical_hinge",
     ),
+    # -- losses of one's own: catalogue/custom_measures.py -------------------------------------
+    _loss(
+        "fourth_power",
+        "",
+        "real",
+        "linear",
+        values=reference.fourth_power,
+        function="fourth_power",
+    ),
+    _loss("FourthPower", "", "real", "linear", values=reference.fourth_power),
 )
 
 MEASURES: dict[str, MeasureEntry] = {
     entry.name: entry for entry in (*_LOSS_ENTRIES, *METRIC_ENTRIES)
 }
+
+OUTPUTS: dict[str, tuple[str, ...]] = {
+    "two outputs": ("MeanSquaredError", "CategoricalCrossentropy"),
+    "two outputs with metrics": ("metric MeanSquaredError", "metric CategoricalAccuracy"),
+}
+"""Models of several outputs: the loss or metric of each. What combines them looks at none."""
+
+STANDING = frozenset(
+    {
+        "MeanSquaredError",
+        "BinaryCrossentropy",
+        "CategoricalCrossentropy",
+        "SparseCategoricalCrossentropy",
+        "metric MeanSquaredError",
+        "metric BinaryAccuracy",
+        "metric SparseCategoricalCrossentropy",
+        "metric RootMeanSquaredError",
+        "metric Recall",
+        "metric OneHotIoU",
+        *OUTPUTS,
+    }
+)
+"""Losses and metrics that stand for others of their form.
+
+What is done with masks and weights is one code for all losses, one for means, and one for each form
+of other metrics.
+"""
 
 _BASE = "the base class of others"
 _MATRIX = "documented for outputs of shape (batch, units) alone"
@@ -194,8 +239,55 @@ EXCLUDED: dict[str, dict[str, str]] = {
 """Public classes of `keras.losses` and `keras.metrics` that are not in the catalogue, and why."""
 
 
+_PLUMBING = "makes one of another, or of its configuration"
+_SAME = "is the function of the same name in `keras.losses`, which is an entry there"
+_FIXED = "has a k of 5, by which of so few classes all are hit; the class is given another"
+
+FUNCTIONS_EXCLUDED: dict[str, dict[str, str]] = {
+    "losses": {
+        **dict.fromkeys(("deserialize", "get", "serialize"), _PLUMBING),
+        "ctc": _ROWS,
+        "circle": _MATRIX,
+        "categorical_generalized_cross_entropy": _MATRIX,
+        "dice": _WHOLE,
+        "tversky": _WHOLE,
+    },
+    "metrics": {
+        **dict.fromkeys(("deserialize", "get", "serialize"), _PLUMBING),
+        **dict.fromkeys(
+            (
+                "binary_focal_crossentropy",
+                "categorical_focal_crossentropy",
+                "categorical_hinge",
+                "huber",
+                "log_cosh",
+            ),
+            _SAME,
+        ),
+        **dict.fromkeys(
+            ("sparse_top_k_categorical_accuracy", "top_k_categorical_accuracy"), _FIXED
+        ),
+        "pearson_correlation": _MATRIX,
+        "concordance_correlation": _MATRIX,
+    },
+}
+"""Public functions that are not in the catalogue, and why."""
+
+_SHORT = {
+    "kl_divergence": "KLD kld kullback_leibler_divergence",
+    "mean_absolute_error": "MAE mae",
+    "mean_absolute_percentage_error": "MAPE mape",
+    "mean_squared_error": "MSE mse",
+    "mean_squared_logarithmic_error": "MSLE msle",
+    "log_cosh": "logcosh",
+}
+ALIASES: dict[str, str] = {alias: name for name, all_ in _SHORT.items() for alias in all_.split()}
+"""Other names of functions, of Keras 2."""
+
+
 def measure_of(name: str) -> MeasureEntry:
-    """The entry of a loss or metric; ValueError where there is none."""
+    """The entry of a loss or metric, of several outputs that of the first; ValueError for none."""
+    name = OUTPUTS.get(name, (name,))[0]
     if name not in MEASURES:
         raise ValueError(f"measure {name!r} is not in the catalogue")
     return MEASURES[name]

@@ -123,6 +123,14 @@ METRIC_ENTRIES: tuple[MeasureEntry, ...] = (
         "linear",
         values=reference.categorical_hinge,
     ),
+    _metric(
+        "fourth_power",
+        "",
+        "real",
+        "linear",
+        values=reference.fourth_power,
+        function="fourth_power",
+    ),
     _metric("Accuracy", "accuracy_metrics", "classes", "identity", values=reference.equal),
     _metric(
         "BinaryAccuracy",
@@ -140,6 +148,7 @@ METRIC_ENTRIES: tuple[MeasureEntry, ...] = (
         "softmax",
         values=reference.categorical_hits,
         function="categorical_accuracy",
+        word="accuracy",
     ),
     _metric(
         "SparseCategoricalAccuracy",
@@ -148,6 +157,7 @@ METRIC_ENTRIES: tuple[MeasureEntry, ...] = (
         "softmax",
         values=reference.sparse_hits,
         function="sparse_categorical_accuracy",
+        word="accuracy",
     ),
     _metric(
         "TopKCategoricalAccuracy",
@@ -175,7 +185,7 @@ METRIC_ENTRIES: tuple[MeasureEntry, ...] = (
             "binary",
             "sigmoid",
             whole=reference.count_of(what),
-            ranks=(3,),
+            ranks=(2, 3),
             units=(1, 2),
         )
         for cls, what in (
@@ -191,7 +201,7 @@ METRIC_ENTRIES: tuple[MeasureEntry, ...] = (
         "binary",
         "sigmoid",
         whole=reference.precision,
-        ranks=(3,),
+        ranks=(2, 3),
         units=(1, 2),
     ),
     _metric(
@@ -200,7 +210,7 @@ METRIC_ENTRIES: tuple[MeasureEntry, ...] = (
         "binary",
         "sigmoid",
         whole=reference.recall,
-        ranks=(3,),
+        ranks=(2, 3),
         units=(1, 2),
     ),
     # These approximate a curve by thresholds: what number comes out is theirs.
@@ -212,7 +222,7 @@ METRIC_ENTRIES: tuple[MeasureEntry, ...] = (
             "sigmoid",
             whole=reference.unknown,
             fixed=fixed,
-            ranks=(3,),
+            ranks=(2, 3),
             units=(1,),
         )
         for cls, fixed in (
@@ -229,7 +239,7 @@ METRIC_ENTRIES: tuple[MeasureEntry, ...] = (
         "classes",
         "sigmoid",
         whole=reference.binary_overlap,
-        ranks=(3,),
+        ranks=(2, 3),
         units=(1,),
     ),
     _metric(
@@ -239,7 +249,7 @@ METRIC_ENTRIES: tuple[MeasureEntry, ...] = (
         "softmax",
         whole=reference.one_hot_overlap,
         fixed={"num_classes": 3, "target_class_ids": (0, 2)},
-        ranks=(3,),
+        ranks=(2, 3),
         units=(3,),
     ),
     _metric(
@@ -249,7 +259,7 @@ METRIC_ENTRIES: tuple[MeasureEntry, ...] = (
         "softmax",
         whole=reference.one_hot_overlap,
         fixed={"num_classes": 3},
-        ranks=(3,),
+        ranks=(2, 3),
         units=(3,),
     ),
     _metric(
@@ -259,7 +269,7 @@ METRIC_ENTRIES: tuple[MeasureEntry, ...] = (
         "identity",
         whole=reference.overlap,
         fixed={"num_classes": 2, "target_class_ids": (0,)},
-        ranks=(3,),
+        ranks=(2, 3),
         units=(1,),
     ),
     _metric(
@@ -269,7 +279,7 @@ METRIC_ENTRIES: tuple[MeasureEntry, ...] = (
         "identity",
         whole=reference.overlap,
         fixed={"num_classes": 2},
-        ranks=(3,),
+        ranks=(2, 3),
         units=(1,),
     ),
 )

@@ -84,6 +84,11 @@ def squared(y: np.ndarray, p: np.ndarray, arguments: Arguments) -> Any:
     return np.square(y - p).mean(-1)
 
 
+def fourth_power(y: np.ndarray, p: np.ndarray, arguments: Arguments) -> Any:
+    """The fourth power, as losses of one's own compute it (`catalogue/custom_measures.py`)."""
+    return ((y - p) ** 4).mean(-1)
+
+
 def absolute(y: np.ndarray, p: np.ndarray, arguments: Arguments) -> Any:
     """`mean(abs(y_true - y_pred))`."""
     return np.abs(y - p).mean(-1)

@@ -5,56 +5,84 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
+from catalogue.custom_measures import CUSTOM_MEASURES
 from catalogue.expressions import Expression
 from catalogue.specs import Argument, Spec
-from catalogue.training_cases import Kind, Way
+from catalogue.training_cases import GivenAs, Kind, Nest, Way
 
-__all__ = ["Given", "Measure", "Model", "Train"]
+__all__ = ["Batch", "Given", "Head", "Measure", "Model", "Train"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Measure:
-    """A loss or a metric, as `compile` is given it: an object of a class, or a plain function."""
+    """A loss or a metric, as `compile` is given it: an object, a function, or the name of one."""
 
     kind: Kind
     name: str
     arguments: Mapping[str, Argument]
-    function: bool = False
+    given_as: GivenAs = "object"
 
     def source(self) -> str:
         """The Keras expression."""
-        if self.function:
-            return f"keras.{self.kind}.{self.name}"
-        return Spec(self.name, dict(self.arguments)).source(f"keras.{self.kind}")
+        if self.given_as == "name":
+            return repr(self.name)
+        custom = self.name in CUSTOM_MEASURES
+        if self.given_as == "function":
+            return self.name if custom else f"keras.{self.kind}.{self.name}"
+        text = Spec(self.name, dict(self.arguments)).source(f"keras.{self.kind}")
+        return text.removeprefix(f"keras.{self.kind}.") if custom else text
 
 
 @dataclasses.dataclass(frozen=True)
-class Model:
-    """Build a model of `layers`, compile it, and give it the weights drawn from a seed.
+class Head:
+    """One output of a model: the layers that lead to it, and what it is compiled with.
 
-    Inputs have the shape `(batch, step, *rest)`, batch and step unknown. A `masked` model has the
-    mask as a second input, of shape `(batch, step)`, which travels with the first. The optimizer
-    is plain SGD of learning rate 1: an update is the gradient.
+    The input has the shape `(batch, step, *rest)`, batch and step unknown. A `masked` one has a
+    mask beside it, of shape `(batch, step)`, which travels with it. The last layer has the weights,
+    and gives the output its name.
     """
 
-    name: str
     layers: tuple[Spec, ...]
     rest: tuple[int, ...]
     loss: Measure
     metrics: tuple[Measure, ...] = ()
     weighted_metrics: tuple[Measure, ...] = ()
     masked: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """Build a model of some outputs, compile it, and give it the weights drawn from a seed.
+
+    The optimizer is plain SGD of learning rate 1: an update is the gradient. Several outputs are
+    spoken of by place or by name (`nest`), and called `a`, `b`, ... ; their losses are weighed by
+    `loss_weights`, where there are any.
+    """
+
+    name: str
+    heads: tuple[Head, ...]
     weights: int = 0
+    nest: Nest = "list"
+    loss_weights: tuple[float, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the outputs are called."""
+        return tuple("abcdefgh"[: len(self.heads)])
 
 
 @dataclasses.dataclass(frozen=True)
 class Given:
-    """What a model is given of one batch: inputs, their mask, labels, weights of samples."""
+    """What an output is given of one batch: inputs, their mask, labels, weights of samples.
+
+    `lengths` are those of the rows, where a pipeline shall pad them.
+    """
 
     inputs: Expression
     labels: Expression
     mask: Expression | None = None
     weights: Expression | None = None
+    lengths: tuple[int, ...] = ()
 
     def arrays(self) -> list[Expression]:
         """The arrays that are there: inputs, mask, labels, weights."""
@@ -62,17 +90,22 @@ class Given:
         return [array for array in found if array is not None]
 
 
+Batch = tuple[Given, ...]
+"""What a model is given of one batch: for each of its outputs, in their order."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Train:
     """Give a model batches, one after the other; its weights and metrics start afresh.
 
     Hands back the loss under the step's name, metrics under `<name>.metric`, and under
-    `<name>.state` the weights after training, or the gradients of a custom loop. `class_weight`
-    are the weights of the classes 0, 1, ... .
+    `<name>.state` the weights after training, or the gradients of a custom loop; where there are
+    several outputs, the loss of each under `<name>.each`, and all of it in their order.
+    `class_weight` are the weights of the classes 0, 1, ... .
     """
 
     name: str
     model: str
     way: Way
-    given: tuple[Given, ...]
+    given: tuple[Batch, ...]
     class_weight: tuple[float, ...] = ()

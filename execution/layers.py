@@ -12,7 +12,7 @@ from catalogue.custom_layers import CUSTOM_LAYERS
 from catalogue.specs import Spec
 from catalogue.steps import Build, Define
 from execution.anatomy import shapes_to_call
-from execution.implementation import Implementation
+from execution.implementation import Implementation, variable_of
 from execution.results import Counters
 
 __all__ = ["Built", "Layers"]
@@ -102,8 +102,8 @@ def _values(layer: Any) -> list[np.ndarray]:
 
 
 def _set_weights(layer: Any, seed: int) -> None:
-    # Assigned one by one: `Layer.set_weights` costs as much as a traced call.
+    # One by one, and to TensorFlow's variables: Keras' ways cost as much as a traced call.
     targets = layer.trainable_weights
     drawn = drawn_weights.drawn(seed, [tuple(weight.shape) for weight in targets])
     for weight, value in zip(targets, drawn, strict=True):
-        weight.assign(value)
+        variable_of(weight).assign(value)

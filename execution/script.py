@@ -21,6 +21,7 @@ from catalogue.steps import (
     SymbolicCall,
     SymbolicShape,
 )
+from catalogue.training_cases import LOOPS
 from catalogue.training_steps import Model, Train
 from execution.anatomy import layers_of, outputs_of, shapes_to_call
 from execution.call_script import (
@@ -147,7 +148,7 @@ def _print_step(printer: Printer, step: Step) -> None:
     elif isinstance(step, Train):
         printer.taken.add(step.name)
         printer.lists.add(step.name)  # metrics and weights come in lists
-        if step.way == "custom loop" and len(step.given) > 1:
+        if step.way in LOOPS and len(step.given) > 1:
             printer.outputs[step.name] = len(step.given)
         print_train(printer, step, printer.models[step.model])
     else:

@@ -2,67 +2,146 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
 from catalogue import weights
 from catalogue.custom_layers import CUSTOM_LAYERS
-from catalogue.training_cases import TRAINS
-from catalogue.training_steps import Given, Model, Train
-from execution.printer import Printer
+from catalogue.custom_measures import CUSTOM_MEASURES, PADDED
+from catalogue.training_cases import LOOPS, TRAINS
+from catalogue.training_steps import Batch, Given, Head, Measure, Model, Train
 
 __all__ = ["print_model", "print_train"]
 
 
-def print_model(printer: Printer, step: Model, mode: str) -> None:
+def print_model(printer: Any, step: Model, mode: str) -> None:
     """Write how the model is built and compiled."""
     name, lines = step.name, printer.lines
-    shape = (None, *step.rest)
-    layers = list(step.layers)
-    if step.masked:
-        if CUSTOM_LAYERS["Travelling"] not in printer.preamble:
-            printer.preamble.append(CUSTOM_LAYERS["Travelling"])
-        text = "Travelling()(inputs)"
-        for spec in layers:
+    inputs: list[str] = []
+    outputs = []
+    for output, head in zip(step.names, step.heads, strict=True):
+        _preamble(printer, head)
+        place = len(inputs)
+        inputs.append(f"keras.Input({(None, *head.rest)})")
+        text = f"inputs[{place}]"
+        if head.masked:
+            inputs.append('keras.Input((None,), dtype="bool")')
+            text = f"Travelling()(inputs[{place}:{place + 2}])"
+        *before, last = head.layers
+        if len(step.heads) > 1:
+            last = last.replace(name=output)
+        for spec in (*before, last):
             text = f"{spec.source()}({text})"
-        lines.append(f'inputs = [keras.Input({shape}), keras.Input((None,), dtype="bool")]')
-        lines.append(f"{name} = keras.Model(inputs, {text})")
-    else:
-        texts = ", ".join([f"keras.Input({shape})", *(spec.source() for spec in layers)])
-        lines.append(f"{name} = keras.Sequential([{texts}])")
-    lines.append(f"{name}_loss = {step.loss.source()}")
-    options = [f"optimizer=keras.optimizers.SGD(1.0), loss={name}_loss"]
-    for argument, measures in (
-        ("metrics", step.metrics),
-        ("weighted_metrics", step.weighted_metrics),
+        outputs.append(text)
+    lines.append(f"inputs = [{', '.join(inputs)}]")
+    given = "inputs" if len(inputs) > 1 else "inputs[0]"
+    made = outputs[0] if len(outputs) == 1 else f"[{', '.join(outputs)}]"
+    lines.append(f"{name} = keras.Model({given}, {made})")
+    losses = ", ".join(head.loss.source() for head in step.heads)
+    lines.append(f"{name}_losses = [{losses}]")
+    texts = [f"{name}_losses[{place}]" for place in range(len(step.heads))]
+    options = [f"optimizer=keras.optimizers.SGD(1.0), loss={_nested(step, texts)}"]
+    if len(step.heads) > 1 and step.loss_weights:
+        options.append(f"loss_weights={_nested(step, list(map(repr, step.loss_weights)))}")
+    for argument, each in (
+        ("metrics", [head.metrics for head in step.heads]),
+        ("weighted_metrics", [head.weighted_metrics for head in step.heads]),
     ):
-        if measures:
-            texts = ", ".join(one.source() for one in measures)
-            options.append(f"{argument}=[{texts}]")
+        if any(each):
+            texts = [f"[{', '.join(one.source() for one in measures)}]" for measures in each]
+            options.append(f"{argument}={_nested(step, texts)}")
     options.append("run_eagerly=True" if mode == "eager" else f"jit_compile={mode == 'xla'}")
     lines.append(f"{name}.compile({', '.join(options)})")
 
 
-def print_train(printer: Printer, step: Train, model: Model) -> None:
+def _preamble(printer: Any, head: Head) -> None:
+    """Write the custom layers and the losses of one's own that an output needs."""
+    layers = [spec.layer for spec in head.layers if spec.layer in CUSTOM_LAYERS]
+    measures: tuple[Measure, ...] = (head.loss, *head.metrics, *head.weighted_metrics)
+    texts = [CUSTOM_LAYERS[name] for name in (["Travelling"] if head.masked else []) + layers]
+    texts += [CUSTOM_MEASURES[one.name] for one in measures if one.name in CUSTOM_MEASURES]
+    printer.preamble += [text for text in dict.fromkeys(texts) if text not in printer.preamble]
+
+
+def _nested(model: Model, texts: Sequence[str], brackets: str = "[]") -> str:
+    """Something for each output as `compile` and `fit` take it; of one output alone, itself."""
+    if len(texts) == 1:
+        return texts[0]
+    if model.nest == "dict":
+        pairs = zip(model.names, texts, strict=True)
+        return "{" + ", ".join(f'"{name}": {text}' for name, text in pairs) + "}"
+    return brackets[0] + ", ".join(texts) + brackets[1]
+
+
+def print_train(printer: Any, step: Train, model: Model) -> None:
     """Write what the model is given, and keep the loss, the metrics and what was learned."""
     name, lines = step.name, printer.lines
+    several = len(model.heads) > 1
     lines.append(f"rng = np.random.default_rng({model.weights})")
-    lines.append(
-        f"{step.model}.set_weights([{weights.SOURCE} for w in {step.model}.get_weights()])"
-    )
-    if step.way == "custom loop":
-        _loop(printer, step)
+    if several:
+        lines.append(f"outputs = [{step.model}.get_layer(k) for k in {list(model.names)}]")
+    else:
+        lines.append(f"outputs = [{step.model}.layers[-1]]")
+    lines += [
+        "for layer in outputs:",
+        f"    layer.set_weights([{weights.SOURCE} for w in layer.get_weights()])",
+    ]
+    if step.way in LOOPS:
+        _loop(printer, step, model)
         return
     options = ["return_dict=True"]
     if step.class_weight:
         options.append(f"class_weight={dict(enumerate(step.class_weight))}")
     trains = step.way in TRAINS
-    if len(step.given) == 1 and step.way not in ("fit", "evaluate"):
-        inputs, labels, *rest = _texts(printer, step.given[0])
+    if len(step.given) == 1 and step.way.endswith(("step", "on_batch")):
+        inputs, labels, *rest = _texts(printer, step.given[0], model, "[]")
         if rest:
             options.insert(0, f"sample_weight={rest[0]}")
         method = "train_on_batch" if trains else "test_on_batch"
-        inputs = inputs.replace("(", "[", 1)[:-1] + "]" if step.given[0].mask else inputs
         lines.append(f"logs = {step.model}.{method}({', '.join([inputs, labels, *options])})")
     else:
-        batches = [f"({', '.join(_texts(printer, given))})" for given in step.given]
+        _data(printer, step, model)
+        if trains:
+            given = ", ".join(["data", "verbose=0", "shuffle=False", *options[1:]])
+            lines.append(f"logs = {step.model}.fit({given}).history")
+            lines.append("logs = {key: values[-1] for key, values in logs.items()}")
+        else:
+            lines.append(f"logs = {step.model}.evaluate(data, verbose=0, return_dict=True)")
+    lines.append(f'{name} = np.array(logs.pop("loss"))')
+    if several:
+        each = f'logs.pop(k + "_loss") for k in {list(model.names)} if k + "_loss" in logs'
+        lines.append(f"{name}_each = [np.array(value) for value in [{each}]]")
+    metrics = "logs.values()"
+    if several:
+        metrics = "[logs[k] for k in sorted(logs, key=lambda k: k[0])]"
+    lines.append(f"{name}_metric = [np.array(value) for value in {metrics}]")
+    if trains:
+        lines.append(f"{name}_state = [w for layer in outputs for w in layer.get_weights()]")
+
+
+def _data(printer: Any, step: Train, model: Model) -> None:
+    """The batches as a dataset, padded by it where rows have lengths."""
+    lines = printer.lines
+    padded = step.way.startswith("padded")
+    if padded and all(one.lengths for batch in step.given for one in batch):
+        if PADDED not in printer.preamble:
+            printer.preamble.append(PADDED)
+        for place, batch in enumerate(step.given):
+            each = []
+            for given in batch:
+                texts = ", ".join(printer.operand(array) for array in given.arrays())
+                each.append(f"padded({list(given.lengths)}, {texts})")
+            names: list[str] = []
+            for k, given in enumerate(batch):
+                names += [f"heads[{k}][{j}]" for j in range(len(given.arrays()))]
+            texts = ", ".join(_arranged(batch, model, names, "()"))
+            one = f"tf.data.Dataset.zip(({', '.join(each)},)).map(lambda *heads: ({texts}))"
+            lines.append(f"data = {one}" if place == 0 else f"data = data.concatenate({one})")
+        count = str(len(step.given))
+    else:
+        batches = [f"({', '.join(_texts(printer, one, model, '()'))})" for one in step.given]
         lines.append(f"batches = [{', '.join(batches)}]")
         lines.append(
             "spec = tf.nest.map_structure(lambda a: tf.TensorSpec((*[None] * min(2, a.ndim), "
@@ -71,42 +150,77 @@ def print_train(printer: Printer, step: Train, model: Model) -> None:
         lines.append(
             "data = tf.data.Dataset.from_generator(lambda: iter(batches), output_signature=spec)"
         )
-        lines.append("data = data.apply(tf.data.experimental.assert_cardinality(len(batches)))")
-        if trains:
-            given = ", ".join(["data", "verbose=0", "shuffle=False", *options[1:]])
-            lines.append(f"logs = {step.model}.fit({given}).history")
-            lines.append("logs = {key: values[-1] for key, values in logs.items()}")
+        count = "len(batches)"
+    lines.append(f"data = data.apply(tf.data.experimental.assert_cardinality({count}))")
+
+
+def _texts(printer: Any, batch: Batch, model: Model, brackets: str) -> list[str]:
+    """Inputs with their masks, labels, weights where there are some."""
+    names = [printer.operand(array) for given in batch for array in given.arrays()]
+    return _arranged(batch, model, names, brackets)
+
+
+def _arranged(batch: Sequence[Given], model: Model, names: list[str], brackets: str) -> list[str]:
+    """The names of all arrays of a batch, as the model takes them."""
+    rest = iter(names)
+    inputs, labels, weighted = [], [], []
+    for given in batch:
+        inputs.append(next(rest))
+        if given.mask is not None:
+            inputs.append(next(rest))
+        labels.append(next(rest))
+        weighted.append("None" if given.weights is None else next(rest))
+    joined = ", ".join(inputs)
+    found = [joined if len(inputs) == 1 else brackets[0] + joined + brackets[1]]
+    found.append(_nested(model, labels, brackets))
+    if any(one != "None" for one in weighted):
+        found.append(_nested(model, weighted, brackets))
+    return found
+
+
+def _loop(printer: Any, step: Train, model: Model) -> None:
+    """A gradient tape around the model and its losses."""
+    name, lines = step.name, printer.lines
+    lines.append(f"{name}_parts, {name}_state = [], []")
+    lines += [
+        "variables = [w for layer in outputs for w in layer.trainable_weights]",
+        "variables = [getattr(w, 'value', w) if not callable(getattr(w, 'value', None)) else w "
+        "for w in variables]",
+    ]
+    for batch in step.given:
+        inputs, labels, *weighted = _texts(printer, batch, model, "[]")
+        lines.append("with tf.GradientTape() as tape:")
+        lines.append(f"    p = {step.model}({inputs}, training=True)")
+        if step.way == "compute_loss":
+            arguments = ", ".join([inputs, labels, "p", *weighted])
+            lines.append(f"    loss = {step.model}.compute_loss({arguments})")
         else:
-            lines.append(f"logs = {step.model}.evaluate(data, verbose=0, return_dict=True)")
-    lines.append(f'{name} = np.array(logs.pop("loss"))')
-    lines.append(f"{name}_metric = [np.array(value) for value in logs.values()]")
-    if trains:
-        lines.append(f"{name}_state = {step.model}.get_weights()")
-
-
-def _texts(printer: Printer, given: Given) -> list[str]:
-    """Inputs with their mask, labels, weights where there are some."""
-    inputs, *rest = (printer.operand(array) for array in given.arrays())
-    if given.mask is not None:
-        inputs = f"({inputs}, {rest.pop(0)})"
-    return [inputs, *rest]
-
-
-def _loop(printer: Printer, step: Train) -> None:
-    """A gradient tape around the model and its loss."""
-    name, model, lines = step.name, step.model, printer.lines
-    lines.append(f"{name}_each, {name}_state = [], []")
-    for given in step.given:
-        inputs, *rest = _texts(printer, given)
-        inputs = inputs.replace("(", "[", 1)[:-1] + "]" if given.mask else inputs
-        labels, *weighted = rest
-        arguments = ", ".join([labels, f"{model}({inputs}, training=True)", *weighted])
+            lines += _by_hand(printer, step, model, batch)
         lines += [
-            "with tf.GradientTape() as tape:",
-            f"    loss = {model}_loss({arguments})",
-            "variables = [getattr(w, 'value', w) if not callable(getattr(w, 'value', None)) else w "
-            f"for w in {model}.trainable_weights]",
-            f"{name}_each.append(np.array(loss))",
+            f"{name}_parts.append(np.array(loss))",
             f"{name}_state += [np.array(g) for g in tape.gradient(loss, variables)]",
         ]
-    lines.append(f"{name} = {name}_each[0]" if len(step.given) == 1 else f"{name} = {name}_each")
+    parts = f"{name}_parts"
+    lines.append(f"{name} = {parts}[0]" if len(step.given) == 1 else f"{name} = {parts}")
+
+
+def _by_hand(printer: Any, step: Train, model: Model, batch: Batch) -> list[str]:
+    """Lines that call the loss of each output, with its mask among the weights where that is so."""
+    lines, losses = [], []
+    several = len(model.heads) > 1
+    for place, given in enumerate(batch):
+        one = f"p[{place}]" if several else "p"
+        weight = "" if given.weights is None else printer.operand(given.weights)
+        if step.way == "mask as weights":
+            mask = f"tf.cast({one}._keras_mask, 'float32')"
+            if model.heads[place].masked or model.heads[place].layers[0].layer == "Masking":
+                rows = given.weights is not None and np.ndim(given.weights.value()) == 1
+                weight = f"{weight}[:, None]" if rows else weight
+                weight = f"{mask} * {weight}" if weight else mask
+            one = f"tf.identity({one})"
+        arguments = ", ".join(filter(None, [printer.operand(given.labels), one, weight]))
+        call = f"{step.model}_losses[{place}]({arguments})"
+        factors = model.loss_weights
+        losses.append(f"{factors[place]} * {call}" if several and factors else call)
+    lines.append(f"    loss = {' + '.join(losses)}")
+    return lines

@@ -7,9 +7,10 @@ import functools
 import numpy as np
 
 from catalogue.activations import softmax
-from properties.departures import Answer, Asked, Masks
+from properties.departures import Answer, Asked, Masks, rows_of_huge_padding, without_rows
 
 __all__ = [
+    "a_mask_of_steps_is_added_to_features",
     "a_mask_of_steps_is_taken_for_one_of_features",
     "a_mask_of_steps_weighs_features",
     "masks_get_one_axis_more",
@@ -34,6 +35,31 @@ def a_mask_of_steps_is_taken_for_one_of_features(asked: Asked) -> Answer | None:
         low = -3e4 if asked.setting.compute_dtype == "float16" else -1e9
         kept = softmax(np.where(mask, array, array.dtype.type(low)))
         return np.where(mask, kept, array.dtype.type(0))
+
+    return Answer(outputs=outputs)
+
+
+def a_mask_of_steps_is_added_to_features(asked: Asked) -> Answer | None:
+    """A mask of shape (batch, step) is broadcast as it is, and takes a large number off features.
+
+    Nothing is said of rows of huge padding, nor of outputs that have become larger.
+    """
+    (x,), mask = asked.inputs, asked.masks[0]
+    assert mask is not None
+    try:
+        shape = np.broadcast_shapes(mask.shape, x.shape)
+    except ValueError:
+        return Answer(refused=_NO_FIT)
+    if shape != x.shape:
+        return None
+    layer = asked.setting.compute_dtype
+
+    def outputs(dtype: str) -> list[np.ndarray]:
+        (array,) = asked.given(dtype).inputs
+        low = array.astype(layer).dtype.type(-65504.0 if layer == "float16" else -1e9)
+        # What is left of features is a matter of the layer's own dtype.
+        shifted = array.astype(layer) + np.where(mask, low.dtype.type(0), low)
+        return without_rows(rows_of_huge_padding(asked), softmax(shifted.astype(dtype)))
 
     return Answer(outputs=outputs)
 

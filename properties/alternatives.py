@@ -23,6 +23,7 @@ from properties.product_alternatives import (
     truths_of_whole_numbers,
 )
 from properties.recurrent_setting import Setting
+from properties.training_alternatives import TRAINING_ALTERNATIVES
 
 __all__ = ["ALTERNATIVES", "NAMES", "VALUES", "Seen", "happens_instead"]
 
@@ -91,7 +92,7 @@ ALTERNATIVES: dict[str, Callable[[Any], Plan]] = {
         selected_in_row_major_order,
         *CHAIN_ALTERNATIVES,
     )
-}
+} | TRAINING_ALTERNATIVES
 
 NAMES = (*ALTERNATIVES, *DEPARTURES)
 """What an entry may call `like`."""

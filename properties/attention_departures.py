@@ -25,8 +25,10 @@ __all__ = ["heads_weigh_what_is_masked", "scores_of_masked_values_are_shifted"]
 
 def _as_it_is(asked: Asked, dtype: str, masks: Masks) -> tuple[Given, Attending, np.ndarray]:
     """A call with its masks, the roles of its tensors as they are, and where they may attend."""
-    given = asked.given(dtype, masks)
-    uncleared = asked.given(dtype, [None] * len(masks))
+    # A single tensor is query and value, each with a mask of its own.
+    valid = [None if mask is None else mask.astype(bool) for mask in masks]
+    given = asked.setting.given(asked.inputs, valid, dtype)
+    uncleared = asked.setting.given(asked.inputs, [None] * len(masks), dtype)
     masked, whole = attending(given), attending(uncleared)
     roles = dataclasses.replace(
         masked, query=whole.query, value=whole.value, key=whole.key, key_mask=None

@@ -22,6 +22,7 @@ from strategies.ragged import KINDS
 __all__ = ["CHAINS", "chain_facts", "chain_strata", "chain_traits", "simpler_chain"]
 
 CHAINS = tuple(FAMILIES_OF_CHAINS)
+_TURNS = 6
 _STRATA = 24  # chains of a cell, before it is thinned out
 # A graph of TimeDistributed over unknown steps costs ten times as much as another.
 _DEAR = {
@@ -45,8 +46,15 @@ def chain_strata(property: Property, layer: str, keras_major: int, mode: str, se
     for place in range(count):
         pool = pool or rng.sample(kinds, len(kinds))
         chains = layer_chains(family=layer, kind=pool.pop(), choices=property.choices)
-        strata.append(Stratum(f"{place}", st.tuples(chains.filter(property.applies))))
+        # What is looked at on a share of the chains goes by their weights: each in its turn.
+        turned = chains.filter(property.applies).map(functools.partial(_turned, place))
+        strata.append(Stratum(f"{place}", st.tuples(turned)))
     return Strata(tuple(strata))
+
+
+def _turned(place: int, case: ChainCase) -> ChainCase:
+    weights = case.weights - case.weights % _TURNS + place % _TURNS
+    return msgspec.structs.replace(case, weights=weights)
 
 
 def chain_traits(case: ChainCase) -> frozenset[str]:
@@ -65,6 +73,7 @@ def chain_traits(case: ChainCase) -> frozenset[str]:
         "rows_equal_steps": len(case.tensors[0].mask) == len(case.tensors[0].mask[0]),
         "nested_twice": _nested_twice(case),
         "several_dtypes": len({node.policy for node in case.nodes}) > 1,
+        "plain_operation": any(node.operation is not None for node in case.nodes),
         "ends_without_steps": features(case)[-1] == (),
         "last_batch_smaller": len(case.tensors[0].mask) % 2 == 1,
         "join": any(len(node.inputs) > 1 for node in case.nodes),

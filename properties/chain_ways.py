@@ -34,7 +34,7 @@ def builds_agree(case: ChainCase) -> Plan:
         flat.call(name, flat.model(way))
         comparisons += _agree(flat, way, name)
     steps = list(flat.steps)
-    if case.nests:
+    if _models(case):
         nested = ChainSetting(case)
         several = ways_of(case)
         outer = several[case.weights % len(several)]
@@ -42,6 +42,11 @@ def builds_agree(case: ChainCase) -> Plan:
         steps += nested.steps
         comparisons += _agree(flat, f"nested in {outer}", "nested")
     return Plan(tuple(steps), tuple(comparisons))
+
+
+def _models(case: ChainCase) -> bool:
+    """Whether there are models in models, and nothing at whose border masks are lost."""
+    return bool(case.nests) and all(nest.kind != "tf.function" for nest in case.nests)
 
 
 def _known_by_name(case: ChainCase) -> bool:
@@ -60,7 +65,7 @@ def runs_agree(case: ChainCase) -> Plan:
     """Run in any way, a model gives the same: in a graph, eagerly, by `predict_on_batch`, in groups
     of rows, and, a third of the chains each, by `predict`, from a file or compiled by XLA.
 
-    `predict` makes batches of two rows, of which the last may be smaller.
+    `predict` makes two batches, of which the last is smaller.
     """
     setting = ChainSetting(case)
     model = setting.model("functional")
@@ -76,7 +81,7 @@ def runs_agree(case: ChainCase) -> Plan:
         setting.call("rest", model, mode="eager", at=f"{rows // 2}:")
         comparisons += _in_groups(setting)
     if case.weights % 3 == 0:  # the dear ones, on a share
-        options = {} if case.sizes == "known" else {"batch_size": 2}
+        options = {} if case.sizes == "known" else {"batch_size": rows // 2 + 1}
         setting.call("predicted", model, method="predict", options=options)
         comparisons += _agree(setting, "predict", "predicted", masks=False)
     elif case.weights % 3 == 1 and _known_by_name(case):

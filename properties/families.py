@@ -20,7 +20,7 @@ from catalogue.layer_cases import LayerCase
 from catalogue.layers import LAYER_ENTRIES
 from catalogue.recurrent import FLAGS, LAYERS
 from catalogue.specs import Spec
-from catalogue.training import MEASURES
+from catalogue.training import MEASURES, OUTPUTS, measure_of
 from catalogue.training_cases import TrainingCase
 from catalogue.ways import WAYS
 from properties.broadcast_family import product_strata, simpler_product
@@ -328,7 +328,7 @@ FAMILIES: dict[str, Family] = {
     ),
     "training": Family(
         "training",
-        tuple(MEASURES),
+        (*MEASURES, *OUTPUTS),
         ("graph",),
         TrainingCase,
         training_strata,
@@ -336,7 +336,7 @@ FAMILIES: dict[str, Family] = {
         training_facts,
         simpler_training,
         lambda fact: fact in _TRAINING_BATCH or fact.startswith(_TRAINING_CONTENTS),
-        lambda measure: (MEASURES[measure].since, MEASURES[measure].until),
+        lambda measure: (measure_of(measure).since, measure_of(measure).until),
     ),
     "broadcasting": Family(
         "broadcasting",

@@ -10,6 +10,7 @@ import numpy as np
 
 from catalogue.layer_reference import beside
 from properties.alignment_departures import (
+    a_mask_of_steps_is_added_to_features,
     a_mask_of_steps_is_taken_for_one_of_features,
     a_mask_of_steps_weighs_features,
     masks_get_one_axis_more,
@@ -86,17 +87,28 @@ def no_rows_keep_their_steps(asked: Asked) -> Answer | None:
 
 
 def as_if_no_mask_had_come(asked: Asked) -> Answer | None:
-    """The outputs are those of the inputs without masks, padding and all."""
+    """The outputs are those of the inputs without masks, padding and all.
+
+    Nothing is said of rows of huge padding, nor of any beside them where all rows are mixed.
+    """
     if not asked.whole:
         return None
-    return Answer(outputs=asked.reference(masks=[None] * len(asked.inputs)))
+    huge = rows_of_huge_padding(asked)
+    if asked.case.spec.layer == "BatchNormalization":
+        huge |= huge.any()
+    found = asked.reference(masks=[None] * len(asked.inputs))
+    return Answer(outputs=lambda dtype: without_rows(huge, found(dtype)))
 
 
 def a_second_call_sees_no_masks(asked: Asked) -> Answer | None:
-    """Called again on the same tensors, the layer gives what it gives without masks."""
+    """Called again on the same tensors, the layer gives what it gives without masks.
+
+    Nothing is said of outputs in rows of huge padding.
+    """
     if not asked.twice:
         return None
-    return Answer(outputs=asked.reference(masks=[None] * len(asked.inputs)), mask=None)
+    huge, found = rows_of_huge_padding(asked), asked.reference(masks=[None] * len(asked.inputs))
+    return Answer(outputs=lambda dtype: without_rows(huge, found(dtype)), mask=None)
 
 
 def masked_steps_hold_anything(asked: Asked) -> Answer | None:
@@ -143,6 +155,14 @@ def as_many_steps_as_there_are_rows(asked: Asked) -> Answer | None:
         return Answer(outputs=found)
     # Of huge padding the layer inside has a departure of its own.
     return Answer(outputs=lambda dtype: without_rows(rows_of_huge_padding(asked), found(dtype)))
+
+
+def masks_of_outer_steps_are_split(asked: Asked) -> Answer | None:
+    """A mask of outer steps is reshaped as if it had inner ones: refused where it cannot be."""
+    (x,), mask = asked.inputs, asked.masks[0]
+    if mask is not None and mask.size % x.shape[2]:
+        return Answer(refused=("InvalidArgumentError", "ValueError"))
+    return None
 
 
 # -- masks that do not fit -------------------------------------------------------------------
@@ -196,13 +216,14 @@ def _as_usual(asked: Asked) -> Answer | None:
     if layer in ("MultiHeadAttention", "GroupQueryAttention"):
         return heads_weigh_what_is_masked(asked)
     if layer == "TimeDistributed":
-        return as_many_steps_as_there_are_rows(asked)
+        return None  # what it gives of masks that fit is another matter
     huge = rows_of_huge_padding(asked)
     return Answer(outputs=lambda dtype: without_rows(huge, asked.reference()(dtype)))
 
 
 _ALL: tuple[Departure, ...] = (
     a_mask_is_made_of_values_alone,
+    a_mask_of_steps_is_added_to_features,
     a_mask_of_steps_is_taken_for_one_of_features,
     a_mask_of_steps_weighs_features,
     a_mask_of_the_key_means_nothing,
@@ -215,6 +236,7 @@ _ALL: tuple[Departure, ...] = (
     masks_are_joined_by_or,
     masks_are_made_to_fit,
     masks_get_one_axis_more,
+    masks_of_outer_steps_are_split,
     no_rows_keep_their_steps,
     no_travelling_mask_arrives,
     only_rows_that_hold_padding,

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from catalogue.cases import FINITE_CONTENTS
 from catalogue.expressions import Expression, Output, expression, literal
-from catalogue.training import MEASURES
+from catalogue.training import OUTPUTS, STANDING, measure_of
 from catalogue.training_cases import TRAINS, TrainingCase, Way
 from catalogue.training_reference import unknown
 from catalogue.training_steps import Given
 from properties.comparisons import Agrees, Comparison, Level, Plan, Raises
 from properties.registry import declare
-from properties.training_setting import TrainingSetting
+from properties.training_setting import TrainingSetting, halves, longer
 
 __all__ = ["by_valid_steps", "masked"]
 
@@ -24,7 +25,7 @@ _WEIGHTS = "keras.io/guides/training_with_built_in_methods (Sample weights)"
 
 def masked(case: TrainingCase) -> bool:
     """Whether some way of masking reaches the loss or metric."""
-    if case.mask == "weights" and MEASURES[case.measure].kind == "metrics":
+    if case.mask == "weights" and measure_of(case.measure).kind == "metrics":
         return case.weighted
     return case.mask != "absent"
 
@@ -34,7 +35,7 @@ def by_valid_steps(case: TrainingCase) -> bool:
 
     Where weights of 0 are the mask, a mean divides by all samples, as documented.
     """
-    if case.mask == "weights" and MEASURES[case.measure].kind == "losses":
+    if case.weighs and measure_of(case.measure).kind == "losses":
         return case.reduction in ("sum", "mean_with_sample_weight")
     return masked(case)
 
@@ -63,7 +64,7 @@ def training_isolation(case: TrainingCase) -> Plan:
 
 
 def _known(measure: str) -> bool:
-    return MEASURES[measure].whole is not unknown
+    return measure_of(measure).whole is not unknown
 
 
 def _referenced(case: TrainingCase) -> bool:
@@ -104,16 +105,29 @@ def _equals_reference(case: TrainingCase) -> Plan:
     setting = TrainingSetting(case)
     setting.model()
     setting.train("a")
-    expected, tolerance = setting.expected()
-    said = ~np.isnan(expected)
-    if not said.any():
-        return Plan(tuple(setting.steps), ())
-    what = "metric" if setting.entry.kind == "metrics" else "loss"
-    result: Output | Expression = Output("a.metric" if what == "metric" else "a")
-    if expected.ndim:
-        result = expression("a[said]", a=result, said=literal(said, "said"))
-    right = literal(expected[said] if expected.ndim else expected, "expected")
-    return Plan(tuple(setting.steps), (Agrees(what, result, right, tolerance),))
+    metric = setting.entry.kind == "metrics"
+    named = {"metric" if metric else "loss": setting.expected()}
+    if setting.beside:
+        (other,) = setting.beside
+        both = {"own": setting.expected(), "other": other.expected()}
+        if metric:
+            named["other metric"] = both["other"]
+        else:
+            named = {"loss": setting.total()}
+            named |= {f"{which} loss": one for which, one in both.items()}
+    results = setting.results("a")
+    found = []
+    for name, (expected, tolerance) in named.items():
+        said = ~np.isnan(expected)
+        if not said.any() or name not in results:
+            continue
+        result = results[name]
+        if expected.ndim:
+            at = literal(said, "said")
+            result = expression("a[said]", a=Output("a"), said=at)
+        right = literal(expected[said] if expected.ndim else expected, "expected")
+        found.append(Agrees(name, result, right, tolerance))
+    return Plan(tuple(setting.steps), tuple(found))
 
 
 @declare(
@@ -129,28 +143,54 @@ def training_extension(case: TrainingCase) -> Plan:
     setting.model()
     setting.train("a")
     first, *others = (setting.given(k) for k in range(len(case.batches)))
-    setting.train("b", _longer(first, case), *others)
+    setting.train("b", longer(first, case), *others)
     return Plan(tuple(setting.steps), tuple(setting.agree("b", "a", setting.tolerance)))
 
 
-def _longer(given: Given, case: TrainingCase) -> Given:
-    """A batch with masked steps appended to each row: zeros, and weights of 1 or 0."""
+def _regrouped(case: TrainingCase) -> bool:
+    fits = case.pooled or (case.sample_weight != "rows" and not case.inner)
+    return bool(fits and case.reduction is not None)
 
-    def longer(array: Expression, fill: str) -> Expression:
-        width = f"[(0, 0), (0, {case.inserted})] + [(0, 0)] * (a.ndim - 2)"
-        return expression(
-            f"np.pad(a, {width}, constant_values={fill})", f"{array.hint}_longer", a=array
-        )
 
-    weights = given.weights
-    if weights is not None and case.sample_weight != "rows":
-        weights = longer(weights, "0" if case.mask == "weights" else "1")
-    return Given(
-        longer(given.inputs, "0"),
-        longer(given.labels, "0"),
-        None if given.mask is None else longer(given.mask, "False"),
-        weights,
-    )
+@declare(
+    family="training",
+    source="keras.io/api/models/model_training_apis (evaluate: 'Computation is done in batches'); "
+    "keras.io/api/metrics (metrics are computed over all samples that they have seen)",
+    level="should",
+    of=lambda layer: layer in STANDING,  # what adds batches up is the same code for others
+    applies=_regrouped,
+    share=4,
+)
+def training_grouping(case: TrainingCase) -> Plan:
+    """Whatever batches rows are grouped into, metrics are the same, and the loss is the mean of
+    the batches' losses, each counted by its rows."""
+    if case.way != "evaluate":  # in training the second batch would meet other weights
+        case = msgspec.structs.replace(case, way="test step", nest="list")
+    setting = TrainingSetting(case)
+    rows = case.batches[0].batch
+    if rows == 1:
+        return Plan((), ())
+    setting.model()
+    half = rows // 2
+    parts = halves(setting)
+    setting.train("a")
+    setting.train("b", *parts)
+    setting.train("first", parts[0])
+    setting.train("second", parts[1])
+    found = []
+    results = {name: setting.results(name) for name in ("a", "b", "first", "second")}
+    for name, left in results["b"].items():
+        right = results["a"][name]
+        if not name.endswith("metric"):
+            if setting.entry.kind == "metrics":
+                continue
+            right = expression(
+                f"({half} * a + {rows - half} * b) / {rows}",
+                a=results["first"][name],
+                b=results["second"][name],
+            )
+        found.append(Agrees(name, left, right, setting.tolerance))
+    return Plan(tuple(setting.steps), tuple(found))
 
 
 @declare(
@@ -172,14 +212,20 @@ def all_masked(case: TrainingCase) -> Plan:
         metric = setting.entry.kind == "metrics"
         if metric and name != "metric":
             continue
+        if name.startswith(("other", "own")):
+            continue  # there may be valid steps elsewhere
         if name.startswith(("gradient", "weights")):
+            if case.pooled:
+                continue  # rows count, whatever of them is masked
             # Without a valid step there is no gradient; an update by SGD leaves the weights.
             start = setting.drawn[int(name[-1]) % 2].astype("float32")
             start = start if case.way in TRAINS else np.zeros_like(start)
             agree.append(Agrees(name, result, literal(start, "start"), None, "should"))
         else:
-            finite = expression("np.isfinite(a).all()", a=result)
-            agree.append(Agrees(f"finite {name}", finite, literal(True), None, "should"))
+            # Zero where it is finite, so that a comparison shows what it is where it is not.
+            held = expression("np.where(np.isfinite(a), 0, a)", a=result)
+            zeros = expression("np.zeros(np.shape(a))", a=result)
+            agree.append(Agrees(f"finite {name}", held, zeros, None, "should"))
     return Plan(tuple(setting.steps), tuple(agree))
 
 
@@ -187,8 +233,10 @@ def all_masked(case: TrainingCase) -> Plan:
     family="training",
     source="SGD updates by the gradient of the loss (keras.io/api/optimizers/sgd), which is over "
     "valid steps",
-    of=lambda layer: MEASURES[layer].kind == "losses",
-    applies=lambda case: case.trains and by_valid_steps(case) and case.sample_weight != "rows",
+    of=lambda layer: measure_of(layer).kind == "losses",
+    applies=lambda case: (
+        case.trains and by_valid_steps(case) and all(map(_compactable, (case, *case.beside)))
+    ),
     choices=("ragged",),
     share=2,
 )
@@ -200,35 +248,42 @@ def training_compaction(case: TrainingCase) -> Plan:
         return Plan((), ())
     setting.model()
     setting.train("a")
-    given, mask = setting.given(), setting.mask()
-
-    def compact(array: Expression) -> Expression:
-        return expression("a[mask][None]", f"{array.hint}_valid", a=array, mask=mask)
-
-    weights = given.weights
-    setting.train(
-        "b",
-        Given(
-            compact(given.inputs),
-            compact(given.labels),
-            None if given.mask is None else compact(given.mask),
-            None if weights is None else compact(weights),
-        ),
-    )
+    setting.train("b", tuple(map(_compact, setting.batch(setting.given()), setting.masks())))
     found = setting.agree("a", "b", setting.tolerance)
     kept = [one for one in found if not (setting.unreduced and one.name == "loss")]
     return Plan(tuple(setting.steps), tuple(kept))
 
 
+def _compactable(case: TrainingCase) -> bool:
+    """Whether valid steps can be given by themselves, all in one row."""
+    by_steps = by_valid_steps(case) or case.mask == "absent"
+    return by_steps and case.sample_weight != "rows" and not case.pooled
+
+
+def _compact(given: Given, mask: Expression) -> Given:
+    """The valid steps alone, of all rows in a row."""
+
+    def compact(array: Expression) -> Expression:
+        return expression("a[mask][None]", f"{array.hint}_valid", a=array, mask=mask)
+
+    return Given(
+        compact(given.inputs),
+        compact(given.labels),
+        None if given.mask is None else compact(given.mask),
+        None if given.weights is None else compact(given.weights),
+    )
+
+
 def _same_everywhere(case: Any) -> bool:
-    return bool(case.mask == "travelling" and case.sample_weight == "absent" and not case.inner)
+    plain = case.sample_weight == "absent" and not case.inner and not case.pooled
+    return bool(case.mask == "travelling" and plain and case.way != "mask as weights")
 
 
 @declare(
     family="training",
     source=f"{_WEIGHTS} ('When the weights used are ones and zeros, the array can be used as a "
     f"mask for the loss function'); {_GUIDE}: a mask means the same, whichever layer makes it",
-    of=lambda layer: MEASURES[layer].activation != "identity",
+    of=lambda layer: measure_of(layer).activation != "identity",
     applies=_same_everywhere,
     choices=("ragged",),
     dear=True,
@@ -284,7 +339,11 @@ _FIT = (
     family="training",
     source=f"{_FIT}); a shape that fits no documented form is refused, never broadcast or cut",
     level="should",
-    applies=lambda case: not case.inner and not case.way.endswith(("on_batch", "fit", "evaluate")),
+    of=lambda layer: layer not in OUTPUTS,
+    applies=lambda case: (
+        not (case.inner or case.pooled or case.beside)
+        and not case.way.endswith(("on_batch", "fit", "evaluate"))
+    ),
     share=4,  # what multiplies weights is the same code for all
     dear=True,  # each shape is traced anew
 )
@@ -306,9 +365,9 @@ def misfit_refused(case: TrainingCase) -> Plan:
 
 
 def _has_classes(case: Any) -> bool:
-    entry = MEASURES[case.measure]
+    entry = measure_of(case.measure)
     classes = case.units == 1 if entry.labels == "binary" else entry.labels in ("one-hot", "sparse")
-    fits = case.reduction is not None and not case.inner
+    fits = case.reduction is not None and not (case.inner or case.pooled or case.beside)
     plain = case.policy == "float32" and case.sample_weight == "absent"
     return bool(classes and fits and plain and case.mask != "weights")
 
@@ -319,8 +378,9 @@ def _has_classes(case: Any) -> bool:
     "model's loss for the samples from this class'; of a rank of 2 or more labels are one-hot or "
     "have a last dimension of 1)",
     of=lambda layer: (
-        MEASURES[layer].kind == "losses"
-        and MEASURES[layer].labels in ("one-hot", "sparse", "binary")
+        layer not in OUTPUTS
+        and measure_of(layer).kind == "losses"
+        and measure_of(layer).labels in ("one-hot", "sparse", "binary")
     ),
     applies=_has_classes,
     choices=("ragged",),

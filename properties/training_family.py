@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from catalogue.cases import RaggedBatch
-from catalogue.training import MEASURES, measure_of
+from catalogue.training import MEASURES, OUTPUTS, STANDING, measure_of
 from catalogue.training_cases import TrainingCase
 from catalogue.traits import batch_traits
 from properties.registry import Property
@@ -28,29 +28,15 @@ __all__ = ["simpler_training", "training_facts", "training_strata", "training_tr
 _BATCHES = 3  # ragged batches for each configuration that is drawn
 _RAGGED = ("right", "left", "gaps", "mixed")
 _SIZES = {"single_row", "single_step", "batch_equals_max_len", "tall_batch", "long_sequence"}
-# What is done with masks and weights is one code for all losses, one for means, and one for each
-# form of other metrics.
-_STANDING = {
-    "MeanSquaredError",
-    "BinaryCrossentropy",
-    "CategoricalCrossentropy",
-    "SparseCategoricalCrossentropy",
-    "metric MeanSquaredError",
-    "metric BinaryAccuracy",
-    "metric SparseCategoricalCrossentropy",
-    "metric RootMeanSquaredError",
-    "metric Recall",
-    "metric OneHotIoU",
-}
-_CALLED = ("fit", "evaluate", "train_on_batch", "test_on_batch")
+_CALLED = ("fit", "evaluate", "train_on_batch", "test_on_batch", "padded fit", "padded evaluate")
 
 
 def training_strata(
     property: Property, layer: str, keras_major: int, mode: str, seed: int
 ) -> Strata:
     """What a cell meets: each configuration with several kinds of batches."""
-    entry = MEASURES[layer]
-    found = training_configurations(entry, keras_major=keras_major, seed=seed)
+    entry, *others = (MEASURES[name] for name in OUTPUTS.get(layer, (layer,)))
+    found = training_configurations(entry, keras_major=keras_major, seed=seed, beside=tuple(others))
     found = _thinned(found, property, layer)
     rng = random.Random(f"{property.name} {layer} {seed}")
     turns = kinds_in_turn(len(found), 1 if property.dear else _BATCHES, rng)
@@ -80,7 +66,7 @@ def _thinned(
     They are the same in every property of a measure, so that these share models and traces, and
     others in measures beside it. Of a measure that stands for its form twice as many are met.
     """
-    share = max(1, property.share // 2) if layer in _STANDING else property.share
+    share = max(1, property.share // 2) if layer in STANDING else property.share
     turn = zlib.crc32(layer.encode()) % share
     fitting = [one for one in found if property.applies(plain_training_case(one))]
     kept = [one for place, one in enumerate(found) if place == 0 or place % share == turn]
@@ -96,13 +82,15 @@ def training_traits(case: TrainingCase) -> frozenset[str]:
         found |= batch_traits(batch) if case.mask != "absent" else batch_traits(batch) & _SIZES
     first = case.batches[0]
     fewer = _fewer_axes(case)
+    # In a loop of one's own they are given an axis; where steps are gone they need none.
+    rows = case.sample_weight == "rows" and not case.pooled and case.way != "mask as weights"
     values, setting = case.lead(0), TrainingSetting(case)
     named = {
         "no_mask": case.mask == "absent",
         "travelling_mask": case.mask in ("travelling", "masking"),
         "several_batches": len(case.batches) > 1,
         "lengths_differ": len({batch.max_len for batch in case.batches}) > 1,
-        "row_weights": case.sample_weight == "rows",
+        "row_weights": rows,
         "step_weights": case.sample_weight == "steps",
         "batch_equals_units": first.batch == case.units > 1,
         "max_len_equals_units": first.max_len == case.units > 1,
@@ -115,6 +103,9 @@ def training_traits(case: TrainingCase) -> frozenset[str]:
         "nothing_counts": not all(
             setting.counts(place).any() for place in range(len(case.batches))
         ),
+        "pooled": case.pooled,
+        "several_outputs": bool(case.beside),
+        "weights_by_name": _weighed_by_name(case),
         "cast": case.policy != "float32",
         "infinite_padding": case.other in ("inf", "-inf"),
         "nan_padding": case.other == "nan",
@@ -123,10 +114,21 @@ def training_traits(case: TrainingCase) -> frozenset[str]:
     return frozenset(found | {name for name, holds in named.items() if holds})
 
 
+def _weighed_by_name(case: TrainingCase) -> bool:
+    """Whether `compile` or a step is given weights of samples in a dict."""
+    weighed = any(
+        one.sample_weight != "absent" or one.mask == "weights" for one in (case, *case.beside)
+    )
+    by_hand = case.way in ("custom loop", "mask as weights")
+    return bool(case.beside) and case.nest == "dict" and weighed and not by_hand
+
+
 def _fewer_axes(case: TrainingCase) -> bool:
     """Whether a mask or a sample weight has fewer axes than what it weighs: positions."""
     entry = measure_of(case.measure)
     axes = len(case.lead(0))
+    if case.pooled or case.way == "mask as weights":
+        return False
     weighs = entry.kind == "losses" or case.weighted
     return bool(
         (case.mask != "absent" and (case.mask != "weights" or weighs) and axes > 2)
@@ -174,7 +176,9 @@ def training_facts(case: TrainingCase, device: str, mode: str) -> frozenset[str]
         f"kind={entry.kind}",
         f"labels={entry.labels}",
         f"reduction={case.reduction}",
-        f"function={case.function}",
+        f"given_as={case.given_as}",
+        f"loss_weights={case.loss_weights}",
+        f"nest={case.nest}",
         f"mask={case.mask}",
         f"sample_weight={case.sample_weight}",
         f"weighted={case.weighted}",
@@ -207,8 +211,12 @@ def simpler_training(case: TrainingCase) -> Iterator[TrainingCase]:
         yield replace(case, other="ones")
     if case.inserted > 1:
         yield replace(case, inserted=1)
+    if case.beside:
+        yield from _fewer_rows(case)
     for place, batch in enumerate(case.batches):
         for simpler in _simpler_batch(batch):
+            if case.beside and simpler.batch != batch.batch:
+                continue  # rows are those of every output
             if simpler.content != case.other:
                 batches = (*case.batches[:place], simpler, *case.batches[place + 1 :])
                 yield replace(case, batches=batches)
@@ -224,18 +232,54 @@ def _simpler_configurations(case: TrainingCase) -> Iterator[TrainingCase]:
         rest = {key: value for key, value in case.arguments.items() if key != name}
         if case.arguments[name] is not None:
             yield replace(case, arguments=rest)
-    if case.function:
-        yield replace(case, function=False)
+    if case.given_as != "object" and not entry.plain:
+        yield replace(case, given_as="object")
+    yield from _simpler_outputs(case)
     if case.policy != "float32":
         yield replace(case, policy="float32")
     if case.sample_weight != "absent" and case.varied != "weights":
         yield replace(case, sample_weight="absent")
     if case.inner:
         yield replace(case, inner=0)
+    if case.pooled and case.sample_weight != "rows":
+        yield replace(case, pooled=False)
+    if case.way in ("compute_loss", "mask as weights") and not entry.plain:
+        yield replace(case, way="custom loop")
     if case.way in _CALLED:
         yield replace(case, way="test step" if entry.kind == "metrics" else "train step")
     if case.units > min(entry.units):
         yield replace(case, units=min(entry.units))
+
+
+def _simpler_outputs(case: TrainingCase) -> Iterator[TrainingCase]:
+    """The case with fewer outputs, or with less said of them."""
+    replace = msgspec.structs.replace
+    for place in range(len(case.beside)):
+        fewer = (*case.beside[:place], *case.beside[place + 1 :])
+        yield replace(case, beside=fewer, turned=False, nest="list", loss_weights=())
+    if case.loss_weights:
+        yield replace(case, loss_weights=())
+    if case.turned:
+        yield replace(case, turned=False)
+    if case.nest != "list":
+        yield replace(case, nest="list")
+    for place, other in enumerate(case.beside):
+        if other.sample_weight != "absent":
+            changed = replace(other, sample_weight="absent")
+            yield replace(case, beside=(*case.beside[:place], changed, *case.beside[place + 1 :]))
+
+
+def _fewer_rows(case: TrainingCase) -> Iterator[TrainingCase]:
+    """The case with the first or the last row of each batch, in every output."""
+    replace = msgspec.structs.replace
+    for keep in (slice(0, 1), slice(-1, None)):
+
+        def kept(one: TrainingCase, keep: slice = keep) -> TrainingCase:
+            batches = tuple(replace(batch, mask=batch.mask[keep]) for batch in one.batches)
+            return replace(one, batches=batches, beside=tuple(map(kept, one.beside)))
+
+        if any(batch.batch > 1 for batch in case.batches):
+            yield kept(case)
 
 
 def _simpler_batch(batch: RaggedBatch) -> Iterator[RaggedBatch]:

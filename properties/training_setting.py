@@ -2,128 +2,44 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from catalogue import weights as drawn_weights
-from catalogue.cases import Content
 from catalogue.expressions import Expression, Output, expression, literal
 from catalogue.specs import Spec
-from catalogue.training import measure_of
-from catalogue.training_cases import MaskWay, TrainingCase, Way
+from catalogue.training_cases import DATASETS, LOOPS, MaskWay, TrainingCase, Way
 from catalogue.training_reference import mean_metric, reduced
-from catalogue.training_steps import Given, Measure, Model, Train
+from catalogue.training_steps import Batch, Given, Head, Measure, Model, Train
 from properties.comparisons import Agrees, Level, Tolerance
-from properties.contents import content_source
+from properties.training_arrays import TrainingArrays
 
-__all__ = ["FEATURES", "TrainingSetting"]
-
-FEATURES = 2
-# Classes have no NaN: -1 is the usual mark of a missing label. No model has a class 10,000.
-_CLASS_CONTENTS = {"zeros": 0, "ones": 1, "large": 10_000, "nan": -1}
+__all__ = ["TrainingSetting", "halves", "longer"]
 
 
-class TrainingSetting:
+class TrainingSetting(TrainingArrays):
     """The arrays, models and steps of a case; steps are gathered in the order of the calls."""
 
     def __init__(self, case: TrainingCase) -> None:
-        self.case = case
-        self.entry = measure_of(case.measure)
+        super().__init__(case)
         self.steps: list[Any] = []
+        # Those of the outputs beside its own: of these arrays, layers and references are asked.
+        self.beside = tuple(map(TrainingSetting, case.beside))
+        for which, one in enumerate(self.beside, 1):
+            one.__dict__["drawn"] = self._shared(which)
 
-    # -- arrays --------------------------------------------------------------------------
+    def _ordered(self, own: Any, others: Iterable[Any]) -> tuple[Any, ...]:
+        """Something for each output, in the order of the model's outputs."""
+        return (*others, own) if self.case.turned else (own, *others)
 
     @property
-    def features(self) -> int:
-        """The last dimension of inputs."""
-        return self.case.units if self.entry.activation == "identity" else FEATURES
-
-    @property
-    def rest(self) -> tuple[int, ...]:
-        """What stands behind (batch, step) in the shape of inputs."""
-        return (*((self.case.inner,) if self.case.inner else ()), self.features)
-
-    @functools.cached_property
-    def _masks(self) -> list[Expression]:
-        places = range(len(self.case.batches))
-        return [literal(self.case.valid(place), f"mask{place or ''}") for place in places]
-
-    def mask(self, place: int = 0) -> Expression:
-        """The mask of a batch, of shape (batch, step)."""
-        return self._masks[place]
-
-    def _holding(self, place: int, hint: str, drawn: str, padding: str, behind: int) -> Expression:
-        """Drawn values, and at masked steps the padding; `behind` axes follow the steps."""
-        hint = f"{hint}{place or ''}"
-        values = expression(drawn, f"{hint}_values")
-        if self.case.valid(place).all():
-            return expression("v", hint, v=values)
-        axes = "[..., " + ", ".join(["None"] * behind) + "]" if behind else ""
-        where = f"np.where(mask{axes}, values, {padding})"
-        return expression(where, hint, mask=self.mask(place), values=values)
-
-    def inputs(self, place: int = 0, content: Content | None = None) -> Expression:
-        """Inputs of shape (batch, step, ..., features)."""
-        batch = self.case.batches[place]
-        shape = (*self.case.lead(place), self.features)
-        rng = f"np.random.default_rng({batch.seed})"
-        drawn = f"{rng}.uniform(-1, 1, {shape}).astype('float32')"
-        if self.entry.activation == "identity":
-            drawn = f"{rng}.integers(0, 2, {shape}).astype('float32')"
-        padding = _padding(content or batch.content, shape, batch.seed)
-        return self._holding(place, "x", drawn, padding, len(shape) - 2)
-
-    def labels(self, place: int = 0, content: Content | None = None) -> Expression:
-        """Labels of shape (batch, step, ..., units), of classes (batch, step, ...)."""
-        case, kind, lead = self.case, self.entry.labels, self.case.lead(place)
-        shape = (*lead, case.units)
-        seed = case.batches[place].seed + 1
-        rng = f"np.random.default_rng({seed})"
-        content = content or case.labels_hold
-        if kind == "sparse":
-            drawn = f"{rng}.integers(0, {case.units}, {lead}).astype('int32')"
-            padding = f"np.int32({_CLASS_CONTENTS.get(content, 0)})"
-            return self._holding(place, "y", drawn, padding, len(lead) - 2)
-        drawn = {
-            "real": f"{rng}.uniform(-1, 1, {shape})",
-            "positive": f"{rng}.uniform(0.5, 1.5, {shape})",
-            "binary": f"{rng}.integers(0, 2, {shape})",
-            "classes": f"{rng}.integers(0, 2, {shape})",
-            "sign": f"{rng}.choice([-1, 1], {shape})",
-            "one-hot": f"np.eye({case.units})[{rng}.integers(0, {case.units}, {lead})]",
-            "distribution": f"{rng}.dirichlet([2.0] * {case.units}, {lead})",
-        }[kind]
-        padding = _padding(content, shape, seed)
-        return self._holding(place, "y", f"{drawn}.astype('float32')", padding, len(shape) - 2)
-
-    def weights(self, place: int = 0, content: Content | None = None) -> Expression | None:
-        """Sample weights, (batch,) or (batch, step); None where there are none."""
-        case = self.case
-        batch = case.batches[place]
-        hint = f"w{place or ''}"
-        if case.mask == "weights":
-            return expression("mask.astype('float32')", hint, mask=self.mask(place))
-        rng = f"np.random.default_rng({batch.seed + 2})"
-        if case.sample_weight == "rows":
-            return expression(f"{rng}.uniform(0.5, 2, {batch.batch}).astype('float32')", hint)
-        if case.sample_weight == "steps":
-            shape = (batch.batch, batch.max_len)
-            drawn = f"{rng}.uniform(0.5, 2, {shape}).astype('float32')"
-            padding = _padding(content or case.weights_hold, shape, batch.seed)
-            return self._holding(place, "w", drawn, padding, 0)
-        return None
-
-    def given(self, place: int = 0, **contents: Content) -> Given:
-        """A batch as the model is given it, with these contents of masked steps."""
-        masked = self.case.mask == "travelling"
-        return Given(
-            self.inputs(place, contents.get("inputs")),
-            self.labels(place, contents.get("labels")),
-            self.mask(place) if masked else None,
-            self.weights(place, contents.get("weights")),
-        )
+    def place(self) -> int:
+        """Which of the model's outputs is its own."""
+        return len(self.beside) if self.case.turned else 0
 
     # -- the model and what is done with it ----------------------------------------------
 
@@ -131,15 +47,20 @@ class TrainingSetting:
     def measure(self) -> Measure:
         """The loss or metric as `compile` is given it."""
         case, entry = self.case, self.entry
-        if case.function:
-            return Measure(entry.kind, entry.function, {}, True)
-        return Measure(entry.kind, entry.cls, {**entry.fixed, **case.arguments})
+        if case.given_as == "object":
+            return Measure(entry.kind, entry.cls, {**entry.fixed, **case.arguments})
+        name = case.given_as == "name"
+        return Measure(
+            entry.kind, entry.word if name and entry.word else entry.function, {}, case.given_as
+        )
 
-    def model(self, mask: MaskWay | None = None, name: str = "model") -> str:
-        """Build the model, masked in this way (or the case's own), and give its name."""
+    def head(self, mask: MaskWay | None = None) -> Head:
+        """Its own output, masked in this way (or the case's own)."""
         case = self.case
         mask = mask or case.mask
         layers = [Spec("Masking")] if mask == "masking" else []
+        if case.pooled:
+            layers.append(Spec("MaskedSum"))
         if self.entry.activation == "identity":
             layers.append(Spec("Activation", {"activation": "linear"}))
         else:
@@ -156,18 +77,16 @@ class TrainingSetting:
                 weighted = (self.measure,)
             else:
                 metrics = (self.measure,)
-        self.steps.append(
-            Model(
-                name,
-                tuple(layers),
-                self.rest,
-                loss,
-                metrics,
-                weighted,
-                mask == "travelling",
-                case.weights,
-            )
-        )
+        return Head(tuple(layers), self.rest, loss, metrics, weighted, mask == "travelling")
+
+    def model(self, mask: MaskWay | None = None, name: str = "model") -> str:
+        """Build the model, its own output masked in this way, and give its name."""
+        case = self.case
+        heads = self._ordered(self.head(mask), (one.head() for one in self.beside))
+        factors = case.loss_weights
+        if factors:
+            factors = self._ordered(factors[0], factors[1:])
+        self.steps.append(Model(name, heads, case.weights, case.nest, factors))
         return name
 
     @property
@@ -175,16 +94,46 @@ class TrainingSetting:
         """That of the last layer; a loss that takes logits is given them."""
         return "linear" if self.case.arguments.get("from_logits") else self.entry.activation
 
+    def batch(self, given: Given, place: int = 0) -> Batch:
+        """A batch of the model, of which its own output is given this."""
+        batch: Batch = self._ordered(given, (one.given(place) for one in self.beside))
+        weighed = [one.weights is not None for one in batch]
+        if self.case.way not in DATASETS or not any(weighed):
+            return batch
+        # A dataset has weights for every output, or for none: ones are as good as none.
+        return tuple(
+            one
+            if one.weights is not None
+            else dataclasses.replace(
+                one,
+                weights=expression(
+                    "np.ones(y.shape[:min(2, y.ndim - 1)], 'float32')", "w_ones", y=one.labels
+                ),
+            )
+            for one in batch
+        )
+
+    def masks(self, place: int = 0) -> tuple[Expression, ...]:
+        """The masks of a batch, for each of the model's outputs."""
+        return self._ordered(self.mask(place), (one.mask(place) for one in self.beside))
+
     def train(
         self,
         name: str,
-        *given: Given,
+        *given: Given | Batch,
         model: str = "model",
         way: Way | None = None,
         class_weight: tuple[float, ...] = (),
     ) -> Train:
-        """Give the model batches (or the case's own), in the case's way or in another."""
-        batches = given or tuple(map(self.given, range(len(self.case.batches))))
+        """Give the model batches (or the case's own), in the case's way or in another.
+
+        Of a batch that is none of the model's but of its own output, the others have the case's.
+        """
+        own = given or tuple(map(self.given, range(len(self.case.batches))))
+        batches = tuple(
+            self.batch(one, place) if isinstance(one, Given) else one
+            for place, one in enumerate(own)
+        )
         step = Train(name, model, way or self.case.way, batches, class_weight)
         self.steps.append(step)
         return step
@@ -199,21 +148,35 @@ class TrainingSetting:
     def results(self, name: str) -> dict[str, Expression | Output]:
         """What a step hands back, by the names of comparisons: positions that are valid only."""
         case = self.case
-        loop = case.way == "custom loop"
+        loop = case.way in LOOPS
         found: dict[str, Expression | Output] = {}
         for place in range(len(case.batches) if loop else 1):
             loss: Expression | Output = Output(name, place)
             if self.unreduced:
                 # By its length from the front: more steps may follow.
-                valid = literal(case.valid(place), "valid")
-                loss = expression("a[:, :valid.shape[1]][valid]", a=loss, valid=valid)
+                valid = literal(case.counted(place), "valid")
+                at = "a[valid]" if case.pooled else "a[:, :valid.shape[1]][valid]"
+                loss = expression(at, a=loss, valid=valid)
             found[f"loss {place}" if place else "loss"] = loss
+        if self.beside and not loop:
+            found["own loss"] = Output(f"{name}.each", self.place)
+            found["other loss"] = Output(f"{name}.each", 1 - self.place)
         if self.entry.kind == "metrics":
-            found["metric"] = Output(f"{name}.metric")
+            found["metric"] = Output(f"{name}.metric", self.place)
+            if self.beside:
+                found["other metric"] = Output(f"{name}.metric", 1 - self.place)
         elif case.trains and self.entry.activation != "identity":
             what = "gradient" if loop else "weights"
-            count = 2 * len(case.batches) if loop else 2
-            found |= {f"{what} {k}": Output(f"{name}.state", k) for k in range(count)}
+            each = 2 * (1 + len(self.beside))
+            for turn in range(len(case.batches) if loop else 1):
+                for k in range(2):
+                    which = turn * each + k
+                    found[f"{what} {2 * turn + k}"] = Output(
+                        f"{name}.state", which + 2 * self.place
+                    )
+                    if self.beside:
+                        other = Output(f"{name}.state", which + 2 * (1 - self.place))
+                        found[f"other {what} {2 * turn + k}"] = other
         return found
 
     def agree(
@@ -225,13 +188,15 @@ class TrainingSetting:
         return [
             Agrees(name, one, others[name], tolerance, level, self.tolerance)
             for name, one in ones.items()
-            if not metric or name == "metric"
+            if not metric or name.endswith("metric")
         ]
 
     def counts(self, place: int = 0) -> np.ndarray:
         """Which positions of a batch count for a loss: valid ones, of a class not ignored."""
         case = self.case
-        valid = np.ones_like(case.valid(place)) if case.mask == "weights" else case.valid(place)
+        valid = case.counted(place)
+        if case.weighs:
+            valid = np.ones_like(valid)
         ignored = case.arguments.get("ignore_class")
         if ignored is None:
             return valid
@@ -245,9 +210,10 @@ class TrainingSetting:
     def expected(self, weights: Expression | None = None) -> tuple[np.ndarray, Tolerance]:
         """The loss or metric of the first batch in float64, and what its own rounding allows.
 
-        With `weights` these weigh samples, in place of the case's own.
+        With `weights` these weigh samples, in place of the case's own. Of a loss beside others it
+        is its own, not what all add up to.
         """
-        weights = self.weights() if weights is None else weights
+        weights = self._weighing() if weights is None else weights
         exact, rounded = (
             np.asarray(self._reference(dtype, weights)) for dtype in ("float64", "float32")
         )
@@ -257,13 +223,34 @@ class TrainingSetting:
         tolerance = self.tolerance
         return exact, Tolerance(tolerance.terms, tolerance.epsilon, np.asarray(rounding))
 
+    def total(self) -> tuple[np.ndarray, Tolerance]:
+        """The loss of all outputs together, each by its weight."""
+        found = [one.expected() for one in (self, *self.beside)]
+        factors = self.case.loss_weights or (1.0,) * len(found)
+        total = sum(factor * exact for factor, (exact, _) in zip(factors, found, strict=True))
+        own = found[0][1]
+        rounding = sum(np.max(one.rounding) for _, one in found if one.rounding is not None)
+        return np.asarray(total), Tolerance(4 * own.terms, own.epsilon, np.asarray(2 * rounding))
+
+    def _weighing(self) -> Expression | None:
+        """The weights that reach the loss: those of samples, and the mask where it is one."""
+        weights = self.weights()
+        if self.case.way != "mask as weights" or self.case.mask not in ("travelling", "masking"):
+            return weights
+        if weights is None:
+            return expression("mask.astype('float32')", mask=self.mask())
+        spread = "w[:, None]" if self.case.sample_weight == "rows" else "w"
+        return expression(f"np.where(mask, {spread}, 0)", mask=self.mask(), w=weights)
+
     @property
     def tolerance(self) -> Tolerance:
         """How far two healthy runs may lie apart."""
         sizes = [np.prod(self.case.lead(place)) for place in range(len(self.case.batches))]
         terms = (16 + 2 * int(max(sizes)) * self.case.units) * self.entry.scale
         compute = self.case.policy.removeprefix("mixed_")
-        return Tolerance(int(terms), float(np.finfo(compute).eps))
+        # NumPy knows of bfloat16 its name alone: 7 bits of fraction.
+        epsilon = 2.0**-7 if compute == "bfloat16" else float(np.finfo(compute).eps)
+        return Tolerance(int(terms), epsilon)
 
     def _reference(self, dtype: str, weights: Expression | None) -> np.ndarray:
         case, entry = self.case, self.entry
@@ -272,7 +259,9 @@ class TrainingSetting:
             y = self.labels().value()
             y = y if entry.labels == "sparse" else y.astype(dtype)
             w = None if weights is None else weights.value().astype(dtype)
-            valid = np.ones_like(case.valid(0)) if case.mask == "weights" else case.valid(0)
+            valid = case.counted(0)
+            if case.weighs:
+                valid = np.ones_like(valid)
             arguments = {**entry.fixed, **case.arguments}
             if entry.kind == "losses":
                 assert entry.values is not None
@@ -284,7 +273,7 @@ class TrainingSetting:
                 return mean_metric(entry.values(y, p, arguments), valid, w)
             factors = valid.astype(dtype)
             if w is not None:
-                factors = factors * w.reshape(*w.shape, *[1] * (2 - w.ndim))
+                factors = factors * w.reshape(*w.shape, *[1] * (factors.ndim - w.ndim))
             kept = factors > 0
             assert entry.whole is not None
             return np.asarray(entry.whole(y[kept], p[kept], factors[kept], arguments), dtype)
@@ -294,6 +283,8 @@ class TrainingSetting:
         if self.entry.activation == "identity":
             return x
         kernel, bias = (weight.astype("float32").astype(dtype) for weight in self.drawn)
+        if self.case.pooled:
+            x = np.where(self.case.valid(0)[..., None], x, 0).sum(1)
         p: np.ndarray = x @ kernel + bias
         if self.activation == "sigmoid":
             return np.asarray(1 / (1 + np.exp(-p)))
@@ -302,14 +293,67 @@ class TrainingSetting:
             return np.asarray(p / p.sum(-1, keepdims=True))
         return p
 
-    @functools.cached_property
-    def drawn(self) -> list[np.ndarray]:
-        """The model's weights: a kernel and a bias."""
+    @property
+    def shapes(self) -> list[tuple[int, ...]]:
+        """Those of its own output's weights: a kernel and a bias."""
         if self.entry.activation == "identity":
             return []
-        shapes = [(self.features, self.case.units), (self.case.units,)]
-        return drawn_weights.drawn(self.case.weights, shapes)
+        return [(self.features, self.case.units), (self.case.units,)]
+
+    @functools.cached_property
+    def drawn(self) -> list[np.ndarray]:
+        """The weights of its own output."""
+        return self._shared(0)
+
+    def _shared(self, which: int) -> list[np.ndarray]:
+        """The weights of one of `(own, *beside)`, as they are drawn for the whole model."""
+        settings = (self, *self.beside)
+        order = self._ordered(0, range(1, len(settings)))
+        shapes = [shape for one in order for shape in settings[one].shapes]
+        drawn = iter(drawn_weights.drawn(self.case.weights, shapes))
+        found = {one: [next(drawn) for _ in settings[one].shapes] for one in order}
+        return found[which]
 
 
-def _padding(content: Content, shape: tuple[int, ...], seed: int) -> str:
-    return content_source(content, dtype="float32", shape=shape, seed=seed + 100)
+def longer(given: Given, case: TrainingCase) -> Given:
+    """A batch with masked steps appended to each row: zeros, and weights of 1 or 0."""
+
+    def padded(array: Expression, fill: str) -> Expression:
+        width = f"[(0, 0), (0, {case.inserted})] + [(0, 0)] * (a.ndim - 2)"
+        return expression(
+            f"np.pad(a, {width}, constant_values={fill})", f"{array.hint}_longer", a=array
+        )
+
+    weights = given.weights
+    if weights is not None and case.sample_weight != "rows":
+        weights = padded(weights, "0" if case.mask == "weights" else "1")
+    return dataclasses.replace(
+        given,
+        inputs=padded(given.inputs, "0"),
+        labels=given.labels if case.pooled else padded(given.labels, "0"),
+        mask=None if given.mask is None else padded(given.mask, "False"),
+        weights=weights,
+    )
+
+
+def halves(setting: TrainingSetting) -> list[Batch]:
+    """The first batch in two, the first half of its rows and the rest."""
+    rows = setting.case.batches[0].batch
+    whole = setting.batch(setting.given())
+    places = (slice(rows // 2), slice(rows // 2, rows))
+    return [tuple(_rows(one, place) for one in whole) for place in places]
+
+
+def _rows(given: Given, place: slice) -> Given:
+    """Some rows of a batch."""
+
+    def some(array: Expression | None) -> Expression | None:
+        if array is None:
+            return None
+        text = f"a[{place.start or 0}:{place.stop}]"
+        return expression(text, f"{array.hint}_{'second' if place.start else 'first'}", a=array)
+
+    inputs, labels = some(given.inputs), some(given.labels)
+    assert inputs is not None
+    assert labels is not None
+    return Given(inputs, labels, some(given.mask), some(given.weights))

@@ -21,7 +21,7 @@ from properties.families import FAMILIES
 from properties.running import CellRunner
 from properties.test_conformance import PROPERTIES
 from reports.ledger import Ledger
-from selftest.defects import DEFECTS, Defect, equivalent
+from selftest.defects import PLANTED, Planted, equivalent
 
 __all__ = [
     "EXECUTION",
@@ -64,7 +64,7 @@ class Ground:
         found = implementation.installed
         return cls(implementation, known_of(found))
 
-    def planted(self, defect: Defect) -> Ground:
+    def planted(self, defect: Planted) -> Ground:
         """The same with a defect in it."""
         found = self.implementation.installed
         overridden = Implementation(found, defect.overrides(self.implementation))
@@ -107,7 +107,7 @@ class Sight:
     seconds: float
 
 
-def first_sight(defect: Defect, seed: int, ground: Ground) -> Sight | None:
+def first_sight(defect: Planted, seed: int, ground: Ground) -> Sight | None:
     """What the first of the properties that name a defect says of it; None if none sees it."""
     started = time.perf_counter()
     for property, entry in ground.planted(defect).entries(defect.layer, defect.properties, seed):
@@ -140,7 +140,11 @@ def new_deviations(
     ground: Ground, layer: str, seed: int, properties: Iterable[str] | None = None
 ) -> list[str]:
     """What properties (or those of these names) find new in a layer, a line each."""
-    names = properties or [name for name, one in PROPERTIES.items() if one.family == "recurrent"]
+    names = properties or [
+        name
+        for name, one in PROPERTIES.items()
+        if layer in FAMILIES[one.family].layers and one.of(layer)
+    ]
     found = []
     for property, entry in ground.entries(layer, names, seed):
         if entry["outcome"] in ("holds", "deviates", "fixed"):
@@ -160,12 +164,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m selftest.planting", description=__doc__)
     parser.add_argument("--seeds", type=int, default=10, metavar="N", help="how many (10)")
     parser.add_argument("--first", type=int, default=0, metavar="N", help="the first seed (0)")
+    parser.add_argument("--family", default="recurrent", choices=PLANTED, help="(recurrent)")
     parser.add_argument("--defect", action="append", metavar="NAME", help="only this one")
     parser.add_argument("--implementation", default="keras", metavar="NAME")
     parser.add_argument("--healthy", action="store_true", help="no defect: nothing may be seen")
     parser.add_argument("--layer", action="append", metavar="NAME", help="of --healthy (all)")
     options = parser.parse_args(arguments)
-    known = [defect.name for defect in DEFECTS]
+    defects = PLANTED[options.family]
+    known = [defect.name for defect in defects]
     for name in options.defect or ():
         if name not in known:
             parser.error(f"--defect {name}: choose from {', '.join(known)}")
@@ -173,12 +179,13 @@ def main(arguments: list[str] | None = None) -> int:
     seeds = range(options.first, options.first + options.seeds)
     print(f"{ground.implementation.installed}, {len(seeds)} seeds", flush=True)
     if options.healthy:
-        return 1 if _healthy(ground, options.layer or FAMILIES["recurrent"].layers, seeds) else 0
-    chosen = [defect for defect in DEFECTS if not options.defect or defect.name in options.defect]
+        layers = options.layer or FAMILIES[options.family].layers
+        return 1 if _healthy(ground, layers, seeds) else 0
+    chosen = [defect for defect in defects if not options.defect or defect.name in options.defect]
     return 1 if _table(ground, chosen, seeds) else 0
 
 
-def _table(ground: Ground, defects: list[Defect], seeds: range) -> int:
+def _table(ground: Ground, defects: list[Planted], seeds: range) -> int:
     """Print a row for each defect; how many were missed by some seed."""
     missed = 0
     width = max(len(defect.name) for defect in defects)
@@ -206,11 +213,13 @@ def _table(ground: Ground, defects: list[Defect], seeds: range) -> int:
 
 
 def _healthy(ground: Ground, layers: Iterable[str], seeds: range) -> int:
-    """Print what is found new in the real layers and in their re-implementation."""
+    """Print what is found new in the real layers, and in those that are re-implemented."""
     total = 0
     for layer in layers:
-        rewritten = ground.planted(equivalent(layer))
-        for name, each in (("as installed", ground), ("re-implemented", rewritten)):
+        grounds = {"as installed": ground}
+        if layer in FAMILIES["recurrent"].layers:
+            grounds["re-implemented"] = ground.planted(equivalent(layer))
+        for name, each in grounds.items():
             for seed in seeds:
                 started = time.perf_counter()
                 found = new_deviations(each, layer, seed)

@@ -93,6 +93,9 @@ def check(property: Property, case: Any, mode: str) -> int:
         mismatch = mismatch_of(comparison, plan, results)
         text = written(plan, comparison, results, mismatch, mode)
         expects_error = mismatch is not None or not isinstance(comparison, Agrees)
+        if isinstance(comparison, Agrees) and comparison.refusable:
+            # What may raise ends its script by what it raises.
+            expects_error |= any(results.failure_of(step.name) for step in plan.steps)
         if isinstance(comparison, Agrees) or comparison.name != "accepted":
             assert (raised(text) is not None) == expects_error, text
         else:
@@ -123,7 +126,11 @@ def cases_of(property: Property) -> list[RecurrentCase]:
         found.append(
             find_any(
                 strategy,
-                lambda case: case.batch.batch * case.batch.max_len < 21 and all(case.batch.lengths),
+                lambda case: (
+                    case.batch.batch * case.batch.max_len < 21
+                    and all(case.batch.lengths)
+                    and (case.batch.max_len == 1 or any("0" in row for row in case.batch.mask))
+                ),
             )
         )
     return found
@@ -137,7 +144,8 @@ def test_a_script_fails_just_where_its_comparison_does(name: str) -> None:
     """What holds runs to its end; what is made wrong ends in an AssertionError."""
     property = PROPERTIES[name]
     count = sum(check(property, case, "eager") for case in cases_of(property))
-    assert count
+    refused = name == "ragged" and INSTALLED.keras_major == 3  # which takes no ragged tensors
+    assert count or refused
 
 
 @pytest.mark.parametrize("name", ["truth", "held_state", "padding_gradient", "eager_graph_agree"])
@@ -276,6 +284,7 @@ LONGEST = {
     "last_output_is_last_step": 16,
     "unrolled_equals_looped": 16,
     "stateful_chunks": 18,
+    "ragged": 17,  # two functions that tell ragged tensors from others
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import numpy as np
@@ -12,11 +12,20 @@ import pytest
 
 from catalogue import training_cases
 from catalogue.cases import RaggedBatch
-from catalogue.training import EXCLUDED, MEASURES, measure_of
+from catalogue.training import (
+    ALIASES,
+    EXCLUDED,
+    FUNCTIONS_EXCLUDED,
+    MEASURES,
+    OUTPUTS,
+    measure_of,
+)
 from catalogue.training_cases import TrainingCase, Way
 from execution.implementation import Implementation, installed
 from execution.running import Execution, Runner
+from properties.cells import Profile
 from properties.families import FAMILIES
+from properties.test_conformance import PROPERTIES
 from properties.training_family import (
     simpler_training,
     training_facts,
@@ -24,9 +33,10 @@ from properties.training_family import (
     training_traits,
 )
 from properties.training_setting import TrainingSetting
-from selftest.defects_of_training import DEFECTS
+from selftest.defects_of_training import TRAINING_DEFECTS, TrainingDefect
 from selftest.helpers import find_any, minimal
-from selftest.training_ground import PROPERTIES, entry_of_cell
+from selftest.measures import PAGE, table
+from selftest.planting import Ground, first_sight, new_deviations
 from strategies.training import (
     plain_training_case,
     training_configurations,
@@ -59,7 +69,7 @@ def test_every_public_class_is_in_the_catalogue_or_excluded(
         for name in dir(module)
         if not name.startswith("_") and inspect.isclass(getattr(module, name))
     }
-    there = {entry.cls for entry in MEASURES.values() if entry.kind == kind}
+    there = {one.cls for one in MEASURES.values() if one.kind == kind and not one.custom}
     assert public - there - set(EXCLUDED[kind]) == set()
     assert there & set(EXCLUDED[kind]) == set()
     keras = found.installed.keras
@@ -67,15 +77,40 @@ def test_every_public_class_is_in_the_catalogue_or_excluded(
     missing = {
         entry.cls
         for name, entry in MEASURES.items()
-        if entry.kind == kind and entry.cls not in public and family.has(name, keras)
+        if entry.kind == kind and not entry.custom
+        if entry.cls not in public and family.has(name, keras)
     }
     assert missing == set()
+
+
+@pytest.mark.parametrize("kind", ["losses", "metrics"])
+def test_every_public_function_is_in_the_catalogue_or_excluded(
+    kind: str, found: Implementation
+) -> None:
+    """A name of Keras 2 is another name of one that is there."""
+    module = getattr(found.keras, kind)
+    public = {
+        name
+        for name in dir(module)
+        if not name.startswith("_") and inspect.isfunction(getattr(module, name))
+    }
+    there = {one.function for one in MEASURES.values() if one.kind == kind and not one.custom}
+    excluded = set(FUNCTIONS_EXCLUDED[kind])
+    assert public - there - excluded - set(ALIASES) == set()
+    assert there & excluded == set()
+    for name in public & set(ALIASES):
+        assert getattr(module, name) is getattr(module, ALIASES[name])
+
+
+def test_the_page_is_the_generated_one() -> None:
+    """`catalogue/MEASURES.md` is what `python -m selftest.measures` writes."""
+    assert PAGE.read_text("utf-8") == table()
 
 
 def test_functions_and_arguments_of_the_catalogue_exist(found: Implementation) -> None:
     """Each function is public, and each argument one of the constructor's."""
     for name, entry in MEASURES.items():
-        if not FAMILIES["training"].has(name, found.installed.keras):
+        if entry.custom or not FAMILIES["training"].has(name, found.installed.keras):
             continue
         module = getattr(found.keras, entry.kind)
         assert not entry.function or callable(getattr(module, entry.function))
@@ -111,7 +146,50 @@ def test_a_cell_meets_every_way_to_mask() -> None:
             assert {one.mask for one in found} == {"travelling", "masking", "weights", "absent"}
             assert {one.sample_weight for one in found} == {"absent", "rows", "steps"}
             assert {one.inner for one in found} == {0, 2}
+            assert {one.pooled for one in found} == {False, True}
+            policies = {"float32", "mixed_float16", "mixed_bfloat16"}
+            assert {one.policy for one in found} == policies
             assert len({one.way for one in found}) >= 3
+
+
+def test_every_way_and_form_is_drawn() -> None:
+    """Whatever the seed, by some loss or metric: ways to train, reductions, functions, names."""
+    for major in (2, 3):
+        every = [
+            one
+            for entry in MEASURES.values()
+            for one in training_configurations(entry, keras_major=major)
+        ]
+        assert {one.way for one in every} == set(get_args(training_cases.Way))
+        assert {one.given_as for one in every} == set(get_args(training_cases.GivenAs))
+        reductions = {one.arguments.get("reduction", "default") for one in every}
+        assert len(reductions) == (4 if major == 2 else 5)
+
+
+def test_outputs_are_masked_and_weighed_apart() -> None:
+    """Several outputs: masked alike and not, by place and by name, the own one first and last."""
+    for name, (own, *others) in OUTPUTS.items():
+        found = training_configurations(
+            MEASURES[own], keras_major=3, beside=tuple(MEASURES[one] for one in others)
+        )
+        assert {len(one.beside) for one in found} == {1}, name
+        assert {one.nest for one in found} == {"list", "dict"}
+        assert {one.turned for one in found} == {False, True}
+        assert {one.loss_weights for one in found} == {(), (0.5, 2.0)}
+        assert {one.beside[0].mask for one in found} >= {"absent", "travelling"}
+
+
+def test_a_pipeline_pads_behind_valid_steps() -> None:
+    """With one number: noise is none."""
+    padded = [
+        one
+        for one in training_configurations(MEASURES["MeanAbsoluteError"], keras_major=3, seed=2)
+        if one.way.startswith("padded")
+    ]
+    for configuration in padded:
+        case = find_any(cases_of(configuration=configuration, kind="gaps"))
+        assert all("01" not in row for batch in case.batches for row in batch.mask)
+        assert case.labels_hold != "noise"
 
 
 def _places(property: str, measure: str, share: int) -> list[int]:
@@ -125,14 +203,14 @@ def _places(property: str, measure: str, share: int) -> list[int]:
 def test_measures_of_one_form_share_configurations_out() -> None:
     """Each meets the plainest and every second other one, the same in all its properties; one
     that stands for its form meets all."""
-    assert _places("training_isolation", "MeanAbsoluteError", 1) == [0, 1, 2, 3, 4, 6, 7]
-    assert _places("training_reduction", "MeanSquaredError", 2) == [0, 1, 3, 4, 5, 7]
+    assert _places("training_isolation", "MeanAbsoluteError", 1) == [0, 1, 2, 3, 4, 6, 7, 8, 9]
+    assert _places("training_reduction", "MeanSquaredError", 2) == [0, 1, 3, 4, 5, 7, 8]
     halves = {
         tuple(_places("training_isolation", name, 2))
         for name, entry in MEASURES.items()
         if entry.kind == "losses"
     }
-    assert halves >= {(0, 2, 4, 6), (0, 1, 3, 7)}
+    assert halves >= {(0, 2, 4, 6, 8), (0, 1, 3, 7, 9)}
     for measure in ("MeanAbsoluteError", "Huber", "Poisson"):
         met = set(_places("training_isolation", measure, 2))
         assert set(_places("training_extension", measure, 2)) <= met
@@ -160,6 +238,9 @@ def test_traits_say_what_a_region_needs() -> None:
     replace = msgspec.structs.replace
     for weighed in (replace(plain, sample_weight="rows"), replace(plain, inner=2)):
         assert "weights_of_fewer_axes" in training_traits(weighed)
+        assert "weights_of_fewer_axes" not in training_traits(
+            replace(weighed, inner=0, pooled=True)
+        )
     masked = replace(plain, batches=(RaggedBatch(("00",)), BATCH))
     assert {"nothing_counts", "lengths_differ"} <= training_traits(masked)
     ignored = TrainingCase(
@@ -281,29 +362,78 @@ def test_a_model_starts_afresh(found: Implementation) -> None:
     np.testing.assert_array_equal(outputs["a"][0], outputs["b"][0])
 
 
+def test_one_output_of_two_is_trained_as_by_itself(found: Implementation) -> None:
+    """Its loss, and its weights after an update; all losses add up by their weights."""
+    other = TrainingCase("CategoricalCrossentropy", (RaggedBatch(("1", "0"), seed=8),), units=3)
+    own = TrainingCase("MeanSquaredError", (BATCH,), weights=3)
+    for turned in (False, True):
+        case = msgspec.structs.replace(own, beside=(other,), loss_weights=(0.5, 2.0), turned=turned)
+        setting = TrainingSetting(case)
+        both = _ran(found, case)
+        one, another = both["a.each"][setting.place], both["a.each"][1 - setting.place]
+        np.testing.assert_allclose(both["a"][0], 0.5 * one + 2 * another, rtol=1e-6)
+        alone = msgspec.structs.replace(own, way="test step")
+        expected = TrainingSetting(alone)
+        expected.drawn = setting.drawn
+        np.testing.assert_allclose(one, expected.expected()[0], rtol=1e-5)
+
+
+def test_a_mask_given_as_weights_is_the_mask(found: Implementation) -> None:
+    """Of a sum, which divides by no count."""
+    case = TrainingCase("MeanSquaredError", (BATCH,), {"reduction": "sum"}, sample_weight="steps")
+    loops = ("custom loop", "mask as weights", "compute_loss")
+    ones = [_ran(found, msgspec.structs.replace(case, way=way)) for way in loops]
+    for one in ones[1:]:
+        np.testing.assert_allclose(one["a"][0], ones[0]["a"][0], rtol=1e-6)
+
+
+def test_a_padded_pipeline_is_the_padded_batch(found: Implementation) -> None:
+    """Rows of their own lengths, padded by `tf.data`, with labels and weights of steps."""
+    case = TrainingCase(
+        "MeanSquaredError", (BATCH,), sample_weight="steps", labels_hold="tenth", way="fit"
+    )
+    plain, padded = (
+        _ran(found, msgspec.structs.replace(case, way=way)) for way in ("fit", "padded fit")
+    )
+    for name in ("a", "a.state"):
+        for left, right in zip(plain[name], padded[name], strict=True):
+            np.testing.assert_allclose(left, right, rtol=1e-6)
+
+
 # -- planted defects -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", DEFECTS)
-def test_a_planted_defect_is_seen(name: str, seed: int, found: Implementation) -> None:
-    """Masks and weights that are ignored, shifted, along the wrong axis: new."""
-    if name == "no valid step is NaN" and found.keras_major == 2:
+@pytest.fixture(scope="module")
+def ground() -> Ground:
+    """The installed Keras, with what is known of it."""
+    return Ground.of("keras")
+
+
+@pytest.mark.parametrize("defect", TRAINING_DEFECTS, ids=lambda one: one.name.replace(" ", "-"))
+def test_a_planted_defect_is_seen(defect: TrainingDefect, ground: Ground) -> None:
+    """Masks and weights that are ignored, shifted, along the wrong axis: new, whatever is known."""
+    if defect.name == "no valid step is NaN" and ground.implementation.keras_major == 2:
         pytest.skip("Keras 2 does so by itself")
-    measure, property, overrides = DEFECTS[name]
-    planted = Implementation(found.installed, overrides(found.keras, found.tensorflow))
-    assert entry_of_cell(planted, measure, property, seed)["outcome"] == "new"
+    sight = first_sight(defect, 0, ground)
+    assert sight is not None, f"{defect.description} None of {', '.join(defect.properties)} saw it"
 
 
-@pytest.mark.parametrize(
-    "measure", ["MeanSquaredError", "CategoricalCrossentropy", "metric BinaryAccuracy"]
-)
-def test_equivalent_measures_are_not_seen(measure: str, found: Implementation) -> None:
-    """A class that only has another name has nothing new, in as much as `quick` meets."""
+@pytest.mark.parametrize("measure", ["CategoricalCrossentropy", "metric BinaryAccuracy"])
+def test_equivalent_measures_are_not_seen(measure: str, ground: Ground) -> None:
+    """A class that only has another name has nothing new."""
     entry = MEASURES[measure]
+    found = ground.implementation
     real = getattr(getattr(found.keras, entry.kind), entry.cls)
-    same = type(entry.cls, (real,), {})
-    planted = Implementation(found.installed, {f"{entry.kind}.{entry.cls}": same})
-    for property in TRAINING:
-        if PROPERTIES[property].of(measure):
-            outcome = entry_of_cell(planted, measure, property, 0, thin=3)["outcome"]
-            assert outcome in ("holds", "deviates"), property
+    same = {f"{entry.kind}.{entry.cls}": type(entry.cls, (real,), {})}
+    planted = dataclasses.replace(
+        ground,
+        implementation=Implementation(found.installed, same),
+        profile=Profile("quick", examples=1, thin=3),
+    )
+    assert new_deviations(planted, measure, 0) == []
+
+
+def test_every_property_of_training_has_a_defect() -> None:
+    """No property is without a defect that names it."""
+    named = {property for defect in TRAINING_DEFECTS for property in defect.properties}
+    assert set(TRAINING) - named == set()

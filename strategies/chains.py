@@ -122,7 +122,7 @@ class _Growing:
 
     def end(self, tensor: int) -> None:
         """Perhaps a layer that takes the steps away."""
-        end = self.draw(st.sampled_from(("", "recurrent", "average")), label="end")
+        end = self.draw(st.sampled_from(("", "", "recurrent", "average")), label="end")
         if end == "recurrent":
             self.recurrent(tensor, 2, sequences=False)
         elif end == "average":

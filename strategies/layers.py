@@ -36,6 +36,7 @@ _FORMS_OF_BOTH: tuple[TensorMask, ...] = (
     "absent",
 )
 _ORDINARY: tuple[Content, ...] = ("zeros", "ones", "tenth", "noise")
+_FINITE, _ANY_CONTENT = st.sampled_from(_ORDINARY), st.sampled_from(CONTENTS)
 _SEEDS = st.integers(0, 2**16 - 1)
 # Pairs of the inputs' dtype and the layer's dtype policy: equal ones, then casts.
 _DTYPES = (
@@ -155,7 +156,7 @@ def layer_cases(
     `choices` may name `other`, a second content of masked steps, and `finite`: contents such
     that no sum of them overflows. Shrinks towards small batches and the seed 0.
     """
-    contents = st.sampled_from(_ORDINARY if "finite" in choices else CONTENTS)
+    contents = _FINITE if "finite" in choices else _ANY_CONTENT
     features = configuration.rest[-1] if configuration.rest else 1
     first = draw(ragged_batches(kind=kind, features=features, contents=contents))
     if configuration.most_steps:

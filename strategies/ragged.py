@@ -88,6 +88,7 @@ def mask_rows(*, max_len: int, padding: str = "any", min_len: int = 0) -> st.Sea
     raise ValueError(f"padding={padding!r} must be any or one of {', '.join(_PADDINGS)}")
 
 
+@functools.cache
 def masks(
     *, batch: int, max_len: int, padding: str = "any", min_len: int = 0
 ) -> st.SearchStrategy[tuple[str, ...]]:
@@ -109,6 +110,7 @@ def _repeated(rows: tuple[str, ...], batch: int) -> tuple[str, ...]:
     return tuple(rows[place % len(rows)] for place in range(batch))
 
 
+@functools.cache
 def contents(*, finite: bool = False) -> st.SearchStrategy[Content]:
     """What masked steps hold: zeros up to the dtype's largest and, unless `finite`, inf and NaN.
 
@@ -127,6 +129,7 @@ def kinds_for(*, batch: int | None, max_len: int | None) -> tuple[str, ...]:
     return tuple(kind for kind in KINDS if kind not in left_out)
 
 
+@functools.cache
 @st.composite
 def ragged_batches(
     draw: st.DrawFn,
@@ -166,6 +169,7 @@ def ragged_batches(
     return RaggedBatch(rows, draw(contents, label="content"), draw(_SEEDS, label="seed"))
 
 
+@functools.cache
 @st.composite
 def _sizes(
     draw: st.DrawFn, kind: str, features: int, batch: int | None, max_len: int | None

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 
 from hypothesis import strategies as st
 
-from catalogue.cases import RecurrentCase
+from catalogue.cases import Content, RecurrentCase
 from strategies.configurations import Configuration
 from strategies.ragged import kinds_for, masks, ragged_batches
 
 __all__ = ["recurrent_cases", "recurrent_examples"]
 
 _SEEDS = st.integers(0, 2**16 - 1)
+
+
+@functools.cache  # a strategy that is there already has been validated
+def _sampled(contents: tuple[Content, ...]) -> st.SearchStrategy[Content]:
+    return st.sampled_from(contents)
 
 
 @st.composite
@@ -36,7 +42,7 @@ def recurrent_cases(
     form = configuration.form
     if kind not in kinds_for(batch=configuration.batch, max_len=configuration.max_len):
         kind = "mixed"
-    contents = st.sampled_from(form.contents)
+    contents = _sampled(form.contents)
     batch = draw(
         ragged_batches(
             kind=kind if form.masked else "all valid",

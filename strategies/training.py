@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,8 +13,10 @@ from catalogue.cases import CONTENTS, Content, RaggedBatch
 from catalogue.specs import Argument
 from catalogue.training import measure_of
 from catalogue.training_cases import (
+    GivenAs,
     MaskWay,
     MeasureEntry,
+    Nest,
     SampleWeight,
     TrainingCase,
     Varied,
@@ -32,33 +35,56 @@ __all__ = [
 
 _SEEDS = st.integers(0, 2**16 - 1)
 _ORDINARY: tuple[Content, ...] = ("zeros", "ones", "tenth", "noise")
+_HELD: tuple[Content, ...] = ("zeros", "ones", "tenth")
 _CLASSES = ("zeros", "ones", "large", "nan")  # classes, none of them, and no number
-# How steps are masked, what weights there are, the policy, and whether steps have positions
-# inside: each cell meets these rows, the plainest first. All else is spread over them.
+# How steps are masked, what weights there are, the policy, and the rank of outputs: each cell meets
+# these rows, the plainest first. All else is spread over them.
 _ROWS: tuple[tuple[MaskWay, SampleWeight, str, int], ...] = (
-    ("travelling", "absent", "float32", 0),
-    ("travelling", "steps", "float32", 0),
-    ("masking", "steps", "mixed_float16", 0),
-    ("weights", "absent", "float32", 0),
-    ("travelling", "rows", "float32", 0),
-    ("absent", "steps", "float32", 0),
-    ("travelling", "absent", "mixed_float16", 2),
-    ("masking", "absent", "float32", 0),
+    ("travelling", "absent", "float32", 3),
+    ("travelling", "steps", "float32", 3),
+    ("masking", "steps", "mixed_float16", 3),
+    ("weights", "absent", "float32", 3),
+    ("travelling", "rows", "float32", 3),
+    ("absent", "steps", "float32", 3),
+    ("travelling", "absent", "mixed_float16", 4),
+    ("masking", "absent", "float32", 3),
+    ("travelling", "rows", "float32", 2),
+    ("travelling", "steps", "mixed_bfloat16", 3),
 )
+_INNER = 2  # positions inside a step, of outputs of rank 4
+# What other outputs have, each in turn.
+_BESIDE: tuple[tuple[MaskWay, SampleWeight], ...] = (
+    ("absent", "absent"),
+    ("travelling", "steps"),
+    ("travelling", "absent"),
+    ("absent", "steps"),
+    ("masking", "absent"),
+    ("weights", "absent"),
+)
+_LOSS_WEIGHTS: tuple[tuple[float, ...], ...] = ((), (0.5, 2.0))
 _REDUCTIONS: dict[int, tuple[Argument, ...]] = {
     2: ("auto", "sum", "sum_over_batch_size", "none"),
-    3: ("sum_over_batch_size", "sum", "mean_with_sample_weight", "none"),
+    3: ("sum_over_batch_size", "sum", "mean_with_sample_weight", "none", "mean"),
 }
 # Methods that are called as they are cost much: few configurations have them.
 _LOSS_WAYS: tuple[Way, ...] = (
-    *("custom loop", "fit", "train step", "test step", "train step", "custom loop", "evaluate"),
+    "custom loop",
+    "fit",
+    "train step",
+    "test step",
+    "train step",
+    "mask as weights",
+    "evaluate",
+    "compute_loss",
+    "test step",
 )
 _METRIC_WAYS: tuple[Way, ...] = (
     *("train step", "test step", "test step", "evaluate", "test step", "train step", "test step"),
+    *("evaluate", "test step"),
 )
 _ONCE: dict[Way, tuple[Way, ...]] = {
-    "fit": ("fit", "train_on_batch"),
-    "evaluate": ("evaluate", "test_on_batch", "fit"),
+    "fit": ("fit", "train_on_batch", "padded fit"),
+    "evaluate": ("padded evaluate", "evaluate", "test_on_batch"),
 }
 
 
@@ -67,7 +93,7 @@ class TrainingConfiguration(msgspec.Struct, frozen=True):
 
     measure: str
     arguments: dict[str, Any]
-    function: bool
+    given_as: GivenAs
     mask: MaskWay
     sample_weight: SampleWeight
     weighted: bool
@@ -75,68 +101,143 @@ class TrainingConfiguration(msgspec.Struct, frozen=True):
     units: int
     inner: int
     policy: str
+    pooled: bool
     labels: str
     chosen: dict[str, Any]
+    beside: tuple[TrainingConfiguration, ...] = ()
+    turned: bool = False
+    nest: Nest = "list"
+    loss_weights: tuple[float, ...] = ()
 
 
 def training_configurations(
-    entry: MeasureEntry, *, keras_major: int, seed: int = 0
+    entry: MeasureEntry,
+    *,
+    keras_major: int,
+    seed: int = 0,
+    beside: tuple[MeasureEntry, ...] = (),
 ) -> list[TrainingConfiguration]:
-    """Configurations of a loss or metric, the pairs of all domains early; the plainest first."""
+    """Configurations of a loss or metric, the pairs of all domains early; the plainest first.
+
+    With entries `beside`, those of a model of several outputs, of which the first is its own.
+    """
     loss = entry.kind == "losses"
-    identity = entry.activation == "identity"
-    rows = [row for row in _ROWS if _fits(entry, row)]
+    rows = [row for row in _ROWS if _fits(entry, row) and not (beside and row[3] != _STEPS)]
+    reductions = _REDUCTIONS[keras_major] if loss else ("",)
     domains: dict[str, Sequence[Any]] = {
         **entry.domains,
-        "reduction": _REDUCTIONS[keras_major] if loss else ("",),
-        "function": (False, False, True) if entry.function else (False,),
+        # A loss for each position is for loops of one's own, of a single loss.
+        "reduction": [one for one in reductions if one != "none" or not beside],
+        "given as": _forms(entry),
         "weighted": (False,) if loss else (False, True, True),
         "once": (0, 1, 2),
         "units": entry.units,
     }
+    if beside:
+        domains |= {"beside": _BESIDE, "turned": (False, True), "nest": ("list", "dict")}
+        domains["loss weights"] = _LOSS_WEIGHTS
     ways = _LOSS_WAYS if loss else _METRIC_WAYS
-    turn = seed % len(ways)
+    # Others meet other rows of each measure: together they meet all.
+    turn = (seed + zlib.crc32(entry.name.encode())) % len(ways)
     ways = ("train step" if loss else "test step", *ways[turn:], *ways[:turn])
     found = []
-    for row, way_, chosen in zip(
+    for row, way, chosen in zip(
         rows, ways, spread([{}] * len(rows), domains, seed=seed), strict=False
     ):
-        mask, sample_weight, policy, inner = row
-        chosen |= {"mask": mask, "sample_weight": sample_weight, "way": way_}
-        way = way_
-        if way in _ONCE:
-            way = _ONCE[way][chosen["once"] % len(_ONCE[way])]
-        if identity:  # there is nothing to train
-            way = "test step" if way in ("train step", "test step") else "evaluate"
-        arguments = {
-            name: chosen[name]
-            for name, values in entry.domains.items()
-            if chosen[name] != values[0]
-        }
-        reduction = chosen["reduction"]
-        if loss and reduction != domains["reduction"][0]:
-            # A loss for each position is for loops of one's own.
-            arguments["reduction"] = None if reduction == "none" and keras_major > 2 else reduction
-            way = "custom loop" if reduction == "none" else way
-        function = chosen["function"] and way != "custom loop"
-        found.append(
-            TrainingConfiguration(
-                measure=entry.name,
-                arguments={} if function else arguments,
-                function=function,
-                mask=mask,
-                sample_weight=sample_weight,
-                # Else weights would act on nothing.
-                weighted=chosen["weighted"] or (not loss and (mask, sample_weight) in _WEIGHED),
-                way=way,
-                units=chosen["units"],
-                inner=inner,
-                policy=policy,
-                labels=entry.labels,
-                chosen=chosen,
-            )
-        )
+        mask, sample_weight, _, rank = row
+        chosen |= {"mask": mask, "sample_weight": sample_weight, "way": way, "rank": rank}
+        one = _configuration(entry, row, way, chosen, keras_major)
+        found.append(_with_others(one, beside, chosen) if beside else one)
     return found
+
+
+_STEPS = 3  # the rank of outputs that are steps
+
+
+def _forms(entry: MeasureEntry) -> tuple[GivenAs, ...]:
+    """How a loss or metric is given, the plainest first."""
+    if entry.plain:
+        return ("function",)
+    return ("object", "object", "function", "name") if entry.function else ("object",)
+
+
+def _configuration(
+    entry: MeasureEntry,
+    row: tuple[MaskWay, SampleWeight, str, int],
+    way: Way,
+    chosen: dict[str, Any],
+    keras_major: int,
+) -> TrainingConfiguration:
+    loss = entry.kind == "losses"
+    mask, sample_weight, policy, rank = row
+    if way in _ONCE:
+        way = _ONCE[way][chosen["once"] % len(_ONCE[way])]
+    if entry.activation == "identity":  # there is nothing to train
+        way = "test step" if way in ("train step", "test step") else "evaluate"
+    if way == "mask as weights" and (mask not in ("travelling", "masking") or rank != _STEPS):
+        way = "custom loop"
+    arguments = {
+        name: chosen[name] for name, values in entry.domains.items() if chosen[name] != values[0]
+    }
+    reduction, default = chosen["reduction"], _REDUCTIONS[keras_major][0]
+    given_as = chosen["given as"]
+    if entry.plain:
+        way = "compute_loss" if way in ("custom loop", "mask as weights") else way
+    elif loss and reduction != default:
+        arguments["reduction"] = None if reduction == "none" and keras_major > 2 else reduction
+        way = "custom loop" if reduction == "none" else way
+    if way in ("custom loop", "mask as weights"):
+        given_as = "object"
+    return TrainingConfiguration(
+        measure=entry.name,
+        arguments=arguments if given_as == "object" else {},
+        given_as=given_as,
+        mask=mask,
+        sample_weight=sample_weight,
+        # Else weights would act on nothing.
+        weighted=chosen["weighted"] or (not loss and (mask, sample_weight) in _WEIGHED),
+        way=way,
+        units=chosen["units"],
+        inner=_INNER if rank > _STEPS else 0,
+        policy=policy,
+        pooled=rank < _STEPS,
+        labels=entry.labels,
+        chosen=chosen,
+    )
+
+
+def _with_others(
+    own: TrainingConfiguration, entries: tuple[MeasureEntry, ...], chosen: dict[str, Any]
+) -> TrainingConfiguration:
+    """The configuration with outputs beside its own, each of another loss or metric."""
+    mask, sample_weight = chosen["beside"]
+    weighed = {own.mask, mask, own.sample_weight, sample_weight} & {"weights", "steps", "rows"}
+    # Keras 3 refuses weights by name, which is dear to look at: one configuration has them.
+    by_name = not weighed or own.mask == "absent"
+    if (mask, own.way) == ("absent", "mask as weights"):
+        mask = "travelling"
+    others = tuple(
+        msgspec.structs.replace(
+            own,
+            measure=entry.name,
+            arguments={},
+            given_as="object",
+            mask=mask,
+            sample_weight=sample_weight,
+            weighted=entry.kind == "metrics",
+            units=entry.units[-1],
+            policy="float32",
+            labels=entry.labels,
+        )
+        for entry in entries
+    )
+    return msgspec.structs.replace(
+        own,
+        beside=others,
+        turned=chosen["turned"],
+        nest=chosen["nest"] if by_name else "list",
+        loss_weights=chosen["loss weights"],
+    )
 
 
 _WEIGHED = (("weights", "absent"), ("travelling", "steps"), ("travelling", "rows"))
@@ -144,11 +245,12 @@ _WEIGHED = (("weights", "absent"), ("travelling", "steps"), ("travelling", "rows
 
 def _fits(entry: MeasureEntry, row: tuple[MaskWay, SampleWeight, str, int]) -> bool:
     """Whether a loss or metric takes outputs of this rank, and inputs that say what is masked."""
-    mask, _, policy, inner = row
-    identity = entry.activation == "identity"  # classes, of which 0 is one
-    return not (inner and 4 not in entry.ranks) and not (
-        identity and (mask == "masking" or policy != "float32")
-    )
+    mask, _, policy, rank = row
+    if rank not in entry.ranks:
+        return False
+    # Inputs that are classes: 0 is one, and sums of several are none.
+    plain = mask != "masking" and policy == "float32" and rank == _STEPS
+    return plain or entry.activation != "identity"
 
 
 @st.composite
@@ -165,20 +267,25 @@ def training_cases(
     steps are appended) and `several` (a second batch where the way allows one). Shrinks towards
     small batches, zeros and the seed 0.
     """
-    ordinary = st.sampled_from(_ORDINARY)
-    contents: st.SearchStrategy[Content] = _input_contents(configuration, _ORDINARY)
+    padded = configuration.way.startswith("padded")
+    # What a pipeline pads holds one number.
+    ordinary_ = tuple(one for one in _ORDINARY if not (padded and one == "noise"))
+    contents: st.SearchStrategy[Content] = _input_contents(configuration, ordinary_)
     features = configuration.units
     batches: list[RaggedBatch] = [
         draw(ragged_batches(kind=kind, features=features, contents=contents))
     ]
     if "several" in choices and not configuration.way.endswith("on_batch"):
         batches.append(draw(ragged_batches(kind="mixed", contents=st.just(batches[0].content))))
+    if padded:
+        batches = list(map(_right, batches))
     case = TrainingCase(
         batches=tuple(batches),
         weights=draw(_SEEDS, label="weights"),
-        labels_hold=draw(_label_contents(configuration, _ORDINARY), label="labels hold"),
-        weights_hold=draw(ordinary, label="weights hold"),
+        labels_hold=draw(_label_contents(configuration, ordinary_), label="labels hold"),
+        weights_hold=draw(st.sampled_from(ordinary_), label="weights hold"),
         inserted=draw(st.integers(1, 4), label="inserted") if "inserted" in choices else 0,
+        beside=tuple(draw(_cases_beside(one, batches)) for one in configuration.beside),
         **_of(configuration),
     )
     if "other" not in choices:
@@ -189,7 +296,7 @@ def training_cases(
         "labels": case.labels_hold,
         "weights": case.weights_hold,
     }[varied]
-    every = (*_ORDINARY, *CONTENTS)
+    every = tuple(one for one in (*_ORDINARY, *CONTENTS) if not (padded and one == "noise"))
     others = {
         "inputs": _input_contents(configuration, every),
         "labels": _label_contents(configuration, every),
@@ -199,12 +306,35 @@ def training_cases(
     return msgspec.structs.replace(case, varied=varied, other=other)
 
 
+def _right(batch: RaggedBatch) -> RaggedBatch:
+    """The batch with the padding of each row behind its valid steps."""
+    rows = ("1" * row.count("1") + "0" * row.count("0") for row in batch.mask)
+    return msgspec.structs.replace(batch, mask=tuple(rows))
+
+
+@st.composite
+def _cases_beside(
+    draw: st.DrawFn, configuration: TrainingConfiguration, batches: Sequence[RaggedBatch]
+) -> TrainingCase:
+    """The case of another output: as many rows, and steps of its own or as many as well."""
+    held: tuple[Content, ...] = _HELD[:1] if configuration.mask == "masking" else _HELD
+    contents = st.sampled_from(held)
+    found = []
+    for batch in batches:
+        steps = draw(st.sampled_from((batch.max_len, None)), label="steps beside")
+        one = draw(ragged_batches(batch=batch.batch, max_len=steps, contents=contents))
+        found.append(_right(one) if configuration.way.startswith("padded") else one)
+    same = tuple(msgspec.structs.replace(one, content=found[0].content) for one in found)
+    return TrainingCase(batches=same, **_of(configuration))
+
+
 def _variable(configuration: TrainingConfiguration) -> list[Varied]:
     """What may hold anything at masked steps; first what the plainest example varies."""
     found: list[Varied] = []
     if configuration.mask != "masking":  # which is told by what inputs hold
         found.append("inputs")
-    found.append("labels")
+    if not configuration.pooled:  # a row has one label, which counts
+        found.append("labels")
     if configuration.sample_weight == "steps":
         found.append("weights")
     return found
@@ -244,9 +374,12 @@ def training_examples(
 
 def plain_training_case(configuration: TrainingConfiguration) -> TrainingCase:
     """A case of a configuration: what can be said before any batch is drawn."""
-    return TrainingCase(batches=(RaggedBatch(("11", "10")),), **_of(configuration))
+    batches = (RaggedBatch(("11", "10")),)
+    beside = tuple(TrainingCase(batches=batches, **_of(one)) for one in configuration.beside)
+    return TrainingCase(batches=batches, beside=beside, **_of(configuration))
 
 
 def _of(configuration: TrainingConfiguration) -> dict[str, Any]:
     fields = msgspec.structs.asdict(configuration)
-    return {name: value for name, value in fields.items() if name not in ("labels", "chosen")}
+    left_out = ("labels", "chosen", "beside")
+    return {name: value for name, value in fields.items() if name not in left_out}
