@@ -86,8 +86,9 @@ class Products:
         if override is not None and not is_symbolic(step):
             return override  # type: ignore[no-any-return]
         keras = self.implementation.keras
-        if override is not None:
-            # On symbolic tensors nothing but a layer may be planted.
+        if override is not None and not step.symbolic:
+            # On symbolic tensors nothing but a layer may be planted, which takes other dtypes:
+            # only where a way has no other operands.
             return lambda output, mask: keras.layers.Lambda(
                 lambda pair: override(*pair), autocast=False
             )([output, mask])
