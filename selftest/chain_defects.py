@@ -255,22 +255,22 @@ def _mixes_last_batch(found: Implementation) -> Any:
 
 def _remembers_masks(found: Implementation) -> Any:
     """A Masking layer keeps the mask that it made first, as long as its shape fits."""
-    real, tensorflow = found.keras.layers.Masking, found.tensorflow
+    tensorflow = found.tensorflow
 
-    def made(compute: Any) -> Any:
-        def compute_mask(self: Any, inputs: Any, mask: Any = None) -> Any:
-            made_now = compute(self, inputs, mask)
-            if not hasattr(made_now, "numpy"):
-                return made_now
-            held = self.__dict__.setdefault("held", made_now)
-            rows = min(held.shape[0], made_now.shape[0])
-            if held.shape[1] != made_now.shape[1]:
-                return made_now
-            return tensorflow.concat([held[:rows], made_now[rows:]], 0)
+    def made(real: Any) -> Any:
+        def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+            outputs = real(self, *args, **kwargs)
+            mask = getattr(outputs, "_keras_mask", None)
+            if hasattr(mask, "numpy"):
+                held = self.__dict__.setdefault("held", mask)
+                rows = min(held.shape[0], mask.shape[0])
+                if held.shape[1] == mask.shape[1]:
+                    outputs._keras_mask = tensorflow.concat([held[:rows], mask[rows:]], 0)
+            return outputs
 
-        return compute_mask
+        return call
 
-    return _replaced(real, "compute_mask", made)
+    return _replaced(found.keras.layers.Masking, "__call__", made)
 
 
 def _tells_nobody(found: Implementation) -> Any:
