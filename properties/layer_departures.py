@@ -171,8 +171,14 @@ def masks_of_outer_steps_are_split(asked: Asked) -> Answer | None:
 def masks_are_made_to_fit(asked: Asked) -> Answer | None:
     """A mask of a single row is that of all rows, and of one of more steps the first ones count.
 
-    Nothing is said of rows of huge padding.
+    Nothing is said of rows of huge padding, nor of what goes backwards: there a mask is cut when
+    it is reversed already.
     """
+    spec = asked.case.spec
+    pairs = zip(asked.inputs, asked.explicit, strict=True)
+    cut = any(mask is not None and mask.shape[1] > x.shape[1] for x, mask in pairs)
+    if cut and (spec.layer == "Bidirectional" or spec.get("go_backwards")):
+        return None
     return _as_usual(dataclasses.replace(asked, explicit=_fitted(asked)))
 
 
