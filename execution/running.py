@@ -162,7 +162,7 @@ class Runner:
             _reset(scope[step.layer].layer)
 
     def _build(self, step: Build) -> _Built:
-        key = (step.spec.key, step.input_shape, step.restored)
+        key = (step.spec.key, step.input_shape, step.restored, step.another)
         built = self._layers.get(key)
         if built is None:
             with self.counters.of("build"):
@@ -176,9 +176,9 @@ class Runner:
                     layer.build(list(step.input_shape) if several else step.input_shape)
                 built = _Built(layer, step, started=_values(layer))
             self._layers[key] = built
-        elif step.spec.get("stateful"):
+        elif step.spec.get("stateful") or step.spec.get("layer.stateful"):
             # Not by the layer's own reset, which is under test.
-            for state in self._tf.nest.flatten(built.layer.states):
+            for state in self._tf.nest.flatten(_states(built.layer)):
                 state.assign(self._tf.zeros(state.shape, state.dtype))
         elif built.started:  # what training moves starts afresh
             for weight, value in zip(built.layer.non_trainable_weights, built.started, strict=True):
@@ -284,8 +284,15 @@ class Runner:
         self, step: Call, scope: Mapping[str, _Built], tensors: list[Any]
     ) -> tuple[list[Any], list[Any]]:
         rest = iter(tensors)
+        known: dict[int, Any] = {}  # in a shared call: the tensor of each operand
 
         def live(operand: Operand) -> Any:
+            made = made_anew(operand)
+            if not step.shared or isinstance(operand, list | int | None):
+                return made
+            return known.setdefault(id(operand), made)
+
+        def made_anew(operand: Operand) -> Any:
             if isinstance(operand, Expression | Output):
                 return next(rest)
             if isinstance(operand, Ragged):
@@ -300,8 +307,8 @@ class Runner:
         args = [live(operand) for operand in step.args]
         kwargs = {name: live(operand) for name, operand in step.kwargs.items()}
         layer = scope[step.layer].layer
-        if step.twice:
-            layer(*args, **kwargs)
+        if step.twice or step.after:
+            (scope[step.after].layer if step.after else layer)(*args, **kwargs)
         outputs = self._tf.nest.flatten(layer(*args, **kwargs))
         return outputs, [getattr(tensor, "_keras_mask", None) for tensor in outputs]
 
@@ -436,6 +443,12 @@ class Runner:
 
 def _values(layer: Any) -> list[np.ndarray]:
     return [np.asarray(weight) for weight in layer.non_trainable_weights]
+
+
+def _states(layer: Any) -> list[Any]:
+    """The states of a stateful layer, or of the two inside a Bidirectional."""
+    parts = [getattr(layer, name, None) for name in ("forward_layer", "backward_layer")]
+    return [part.states for part in parts if part is not None] or [layer.states]
 
 
 def _set_weights(layer: Any, seed: int) -> None:

@@ -6,7 +6,7 @@ import contextlib
 import importlib
 import io
 import textwrap
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import numpy as np
@@ -46,6 +46,12 @@ _DTYPE = ".dtype"  # and the dtypes of symbolic outputs
 _TWICE = """\
 def twice(layer, *args, **kwargs):  # two calls on the same tensors
     layer(*args, **kwargs)
+    return layer(*args, **kwargs)
+"""
+
+_AFTER = """\
+def after(first, layer, *args, **kwargs):  # two layers on the same tensors
+    first(*args, **kwargs)
     return layer(*args, **kwargs)
 """
 
@@ -281,13 +287,36 @@ class _Printer:
                 return "[" + ", ".join(text(item) for item in operand) + "]"
             return repr(operand)
 
-        given = [text(operand) for operand in step.args]
-        given += [f"{name}={text(operand)}" for name, operand in step.kwargs.items()]
+        said = self._naming(step, text) if step.shared else text
+        given = [said(operand) for operand in step.args]
+        given += [f"{name}={said(operand)}" for name, operand in step.kwargs.items()]
+        if step.after:
+            if _AFTER not in self.preamble:
+                self.preamble.append(_AFTER)
+            return f"after({', '.join([step.after, step.layer, *given])})"
         if step.twice:
             if _TWICE not in self.preamble:
                 self.preamble.append(_TWICE)
             return f"twice({', '.join([step.layer, *given])})"
         return f"{step.layer}({', '.join(given)})"
+
+    def _naming(self, step: Call, text: Callable[[Operand], str]) -> Callable[[Operand], str]:
+        """The same texts, but a name for each tensor that stands in the call several times."""
+        operands = list(_flat([*step.args, *step.kwargs.values()]))
+        named: dict[str, str] = {}
+        for one in operands:
+            again = sum(one is other for other in operands) > 1
+            if again and isinstance(one, Expression | Through) and text(one) not in named:
+                name = self._name("shared")
+                self.lines.append(f"{name} = {text(one)}")
+                named[text(one)] = name
+
+        def by_name(operand: Operand) -> str:
+            if isinstance(operand, list):
+                return "[" + ", ".join(map(by_name, operand)) + "]"
+            return named.get(text(operand), text(operand))
+
+        return by_name
 
     def _symbols(self, step: Call) -> tuple[list[str], dict[int, str]]:
         """Symbolic inputs for the arrays of a call, as texts, and their names by array."""
