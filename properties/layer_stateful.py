@@ -42,7 +42,7 @@ def _path(case: LayerCase) -> str:
     "`stateful`",
     applies=_applies,
     of=_keeps,
-    share=2,
+    share=1,
     dear=True,
     apart=True,
 )
