@@ -62,7 +62,8 @@ class Build:
     given several tensors has a tuple of shapes. `weights` is the seed; a layer without weights
     needs none. A stateful layer starts with states of zero. What is `called` is built by a call
     on tensors of zeros, one by one, with a single row and step where sizes are not known. What is
-    `restored` is made anew from its own configuration (`get_config`, `from_config`).
+    `restored` is made anew from its own configuration (`get_config`, `from_config`). `another` is
+    another layer than the one that is built of the same spec without it.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Build:
     weights: int | None = None
     called: bool = False
     restored: bool = False
+    another: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,9 +99,11 @@ class Call:
     Their masks come back too, under the name `<name>.mask`, and under `<name>.told` the warnings
     that speak of masks. `mode` overrides the mode of the execution (an agreement property runs
     one call in both). With `twice` the layer is called two times on the same tensors, and what
-    the second call gives is handed back. Ragged tensors are given to eager calls alone, and handed
-    back with zeros behind their rows; under `<name>.lengths` is how long these were, None for an
-    output that is not ragged. With `saved` the call becomes a Functional model, which
+    the second call gives is handed back; `after` names a layer that is called on them first. An
+    operand that stands several times in a `shared` call is one tensor. Ragged tensors are given to
+    eager calls alone, and handed back with zeros behind their rows; under `<name>.lengths` is how
+    long these were, None for an output that is not ragged. With `saved` the call becomes a
+    Functional model, which
     is saved in the native format, loaded and then called, eagerly. `method` is another way to
     run a model: `predict` or `predict_on_batch`, whose options `kwargs` are; no mask comes back
     from these.
@@ -112,6 +116,8 @@ class Call:
     outputs: int = 1
     mode: str | None = None
     twice: bool = False
+    after: str = ""
+    shared: bool = False
     saved: bool = False
     method: str = ""
 

@@ -45,7 +45,7 @@ def layers_of(step: Step) -> list[str]:
         step = step.call
     if isinstance(step, Call):
         makers = [name for operand in _operands(step) for name in _through(operand)]
-        return [step.layer, *makers]
+        return [step.layer, *makers, *([step.after] if step.after else [])]
     if isinstance(step, OutputShape | SymbolicShape | ResetState):
         return [step.layer]
     return [step.model] if isinstance(step, Train) else []
@@ -158,4 +158,6 @@ def structure_of(step: Call) -> Any:
         tuple(map(shape_of, step.args)),
         tuple((name, shape_of(operand)) for name, operand in sorted(step.kwargs.items())),
         step.twice,
+        step.after,
+        step.shared,
     )

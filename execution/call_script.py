@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,12 @@ LENGTHS = ".lengths"  # and the lengths of ragged outputs' rows
 _TWICE = """\
 def twice(layer, *args, **kwargs):  # two calls on the same tensors
     layer(*args, **kwargs)
+    return layer(*args, **kwargs)
+"""
+
+_AFTER = """\
+def after(first, layer, *args, **kwargs):  # two layers on the same tensors
+    first(*args, **kwargs)
     return layer(*args, **kwargs)
 """
 
@@ -204,13 +210,39 @@ def _called(printer: Printer, step: Call, tensors: dict[int, str] | None = None)
             return "[" + ", ".join(text(item) for item in operand) + "]"
         return repr(operand)
 
-    given = [text(operand) for operand in step.args]
-    given += [f"{name}={text(operand)}" for name, operand in step.kwargs.items()]
+    said = _naming(printer, step, text) if step.shared else text
+    given = [said(operand) for operand in step.args]
+    given += [f"{name}={said(operand)}" for name, operand in step.kwargs.items()]
+    if step.after:
+        if _AFTER not in printer.preamble:
+            printer.preamble.append(_AFTER)
+        return f"after({', '.join([step.after, step.layer, *given])})"
     if step.twice:
         if _TWICE not in printer.preamble:
             printer.preamble.append(_TWICE)
         return f"twice({', '.join([step.layer, *given])})"
     return f"{step.layer}({', '.join(given)})"
+
+
+def _naming(
+    printer: Printer, step: Call, text: Callable[[Operand], str]
+) -> Callable[[Operand], str]:
+    """The same texts, but a name for each tensor that stands in the call several times."""
+    operands = list(_flat([*step.args, *step.kwargs.values()]))
+    named: dict[str, str] = {}
+    for one in operands:
+        again = sum(one is other for other in operands) > 1
+        if again and isinstance(one, Expression | Through) and text(one) not in named:
+            name = printer.name("shared")
+            printer.lines.append(f"{name} = {text(one)}")
+            named[text(one)] = name
+
+    def by_name(operand: Operand) -> str:
+        if isinstance(operand, list):
+            return "[" + ", ".join(map(by_name, operand)) + "]"
+        return named.get(text(operand), text(operand))
+
+    return by_name
 
 
 def _flat(operands: list[Any]) -> Iterator[Any]:

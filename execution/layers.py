@@ -44,7 +44,7 @@ class Layers:
 
     def built(self, step: Build) -> Built:
         """The layer of a step, with its weights and states at the start."""
-        key = (step.spec.key, step.input_shape, step.restored)
+        key = (step.spec.key, step.input_shape, step.restored, step.another)
         built = self.kept.get(key)
         if built is None:
             with self.counters.of("build"):
@@ -58,9 +58,9 @@ class Layers:
                     layer.build(list(step.input_shape) if several else step.input_shape)
                 built = Built(layer, step, started=_values(layer))
             self.kept[key] = built
-        elif step.spec.get("stateful"):
+        elif step.spec.get("stateful") or step.spec.get("layer.stateful"):
             # Not by the layer's own reset, which is under test.
-            for state in self._tf.nest.flatten(built.layer.states):
+            for state in self._tf.nest.flatten(_states(built.layer)):
                 state.assign(self._tf.zeros(state.shape, state.dtype))
         elif built.started:  # what training moves starts afresh
             for weight, value in zip(built.layer.non_trainable_weights, built.started, strict=True):
@@ -99,6 +99,12 @@ class Layers:
 
 def _values(layer: Any) -> list[np.ndarray]:
     return [np.asarray(weight) for weight in layer.non_trainable_weights]
+
+
+def _states(layer: Any) -> list[Any]:
+    """The states of a stateful layer, or of the two inside a Bidirectional."""
+    parts = [getattr(layer, name, None) for name in ("forward_layer", "backward_layer")]
+    return [part.states for part in parts if part is not None] or [layer.states]
 
 
 def _set_weights(layer: Any, seed: int) -> None:

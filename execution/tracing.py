@@ -41,8 +41,15 @@ class Calls:
     ) -> tuple[list[Any], list[Any]]:
         """The outputs of a call whose arrays are these tensors, and the mask of each, or None."""
         rest = iter(tensors)
+        known: dict[int, Any] = {}  # in a shared call: the tensor of each operand
 
         def live(operand: Operand) -> Any:
+            made = made_anew(operand)
+            if not step.shared or isinstance(operand, list | int | None):
+                return made
+            return known.setdefault(id(operand), made)
+
+        def made_anew(operand: Operand) -> Any:
             if isinstance(operand, Expression | Output):
                 return next(rest)
             if isinstance(operand, Ragged):
@@ -57,8 +64,8 @@ class Calls:
         args = [live(operand) for operand in step.args]
         kwargs = {name: live(operand) for name, operand in step.kwargs.items()}
         layer = scope[step.layer].layer
-        if step.twice:
-            layer(*args, **kwargs)
+        if step.twice or step.after:
+            (scope[step.after].layer if step.after else layer)(*args, **kwargs)
         outputs = self._tf.nest.flatten(layer(*args, **kwargs))
         return outputs, [getattr(tensor, "_keras_mask", None) for tensor in outputs]
 

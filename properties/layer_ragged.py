@@ -81,7 +81,9 @@ def _with_padded(setting: LayerSetting, lengths: list[int]) -> Iterator[Comparis
     assert expected is not None
     for k, (name, array) in enumerate(zip(setting.names, expected, strict=True)):
         valid = setting.positions(k)
-        if valid is None:  # no page says what becomes of no step
+        if valid is None and setting.entry.made:  # there is no mask, and nothing is padded either
+            valid = setting.tensors[0].valid
+        elif valid is None:  # no page says what becomes of no step
             valid = np.array(lengths) > 0
         valid = valid.reshape(*valid.shape, *[1] * (array.ndim - valid.ndim))
         said = ~np.isnan(array) & np.broadcast_to(valid, array.shape)

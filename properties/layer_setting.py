@@ -73,15 +73,16 @@ class LayerSetting:
 
     # -- the layer and its calls ---------------------------------------------------------
 
-    def layer(self, *, restored: bool = False) -> str:
-        """Build the layer (or one from its configuration) and give its name."""
-        name = "restored" if restored else "layer"
+    def layer(self, *, restored: bool = False, another: bool = False) -> str:
+        """Build the layer (or one from its configuration, or another one) and give its name."""
+        name = "restored" if restored else "another" if another else "layer"
         if name not in self._built:
             self._built.add(name)
             spec = self.case.spec.with_policy(self.case.policy)
             seed = self.case.weights if self.weight_shapes else None
             called = self._called_to_build
-            self.steps.append(Build(name, spec, self.input_shape, seed, called, restored))
+            build = Build(name, spec, self.input_shape, seed, called, restored, another)
+            self.steps.append(build)
         return name
 
     @property

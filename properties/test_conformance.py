@@ -16,6 +16,8 @@ from properties import (  # noqa: F401 (they declare)
     layer_delivery,
     layer_mixing,
     layer_ragged,
+    layer_sharing,
+    layer_stateful,
     layers,
     recurrent,
     recurrent_forms,
