@@ -98,9 +98,10 @@ class TrainingSetting(TrainingArrays):
         """A batch of the model, of which its own output is given this."""
         batch: Batch = self._ordered(given, (one.given(place) for one in self.beside))
         weighed = [one.weights is not None for one in batch]
-        if self.case.way not in DATASETS or not any(weighed):
+        called = self.case.way in DATASETS or self.case.way.endswith("on_batch")
+        if not called or not any(weighed):
             return batch
-        # A dataset has weights for every output, or for none: ones are as good as none.
+        # Methods are given weights for every output, or for none: ones are as good as none.
         return tuple(
             one
             if one.weights is not None
