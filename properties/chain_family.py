@@ -47,7 +47,9 @@ def chain_strata(property: Property, layer: str, keras_major: int, mode: str, se
         pool = pool or rng.sample(kinds, len(kinds))
         chains = layer_chains(family=layer, kind=pool.pop(), choices=property.choices)
         # What is looked at on a share of the chains goes by their weights: each in its turn.
-        turned = chains.filter(property.applies).map(functools.partial(_turned, place))
+        turned = chains.filter(property.applies).map(
+            functools.partial(_turned, place + CHAINS.index(layer))
+        )
         strata.append(Stratum(f"{place}", st.tuples(turned)))
     return Strata(tuple(strata))
 
