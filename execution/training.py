@@ -218,17 +218,22 @@ class Models:
                 _structured(model, one, [a.value() for g in one for a in g.arrays()], tuple)
                 for one in batches
             ]
-            specs = _structured(model, batches[0], self._specs(batches[0]), tuple)
+            specs = _structured(model, batches[0], self._specs(model, batches[0]), tuple)
             found = data.Dataset.from_generator(lambda: iter(values), output_signature=specs)
         # Else training warns at the end that there was no more data.
         return found.apply(data.experimental.assert_cardinality(len(batches)))
 
-    def _specs(self, batch: Batch) -> list[Any]:
-        values = [np.asarray(array.value()) for given in batch for array in given.arrays()]
-        return [
-            self._tf.TensorSpec((*[None] * min(2, value.ndim), *value.shape[2:]), value.dtype)
-            for value in values
-        ]
+    def _specs(self, model: Model, batch: Batch) -> list[Any]:
+        found = []
+        for head, given in zip(model.heads, batch, strict=True):
+            rows = any(spec.layer == "MaskedSum" for spec in head.layers)
+            for array in given.arrays():
+                value = np.asarray(array.value())
+                # Labels of rows have no steps: what follows is known.
+                unknown = min(value.ndim, 1 if rows and array is given.labels else 2)
+                shape = (*[None] * unknown, *value.shape[unknown:])
+                found.append(self._tf.TensorSpec(shape, value.dtype))
+        return found
 
     def _tensors(self, batch: Batch) -> list[Any]:
         return [self._tf.constant(array.value()) for given in batch for array in given.arrays()]
@@ -237,7 +242,7 @@ class Models:
 
     def _traced(self, compiled: _Compiled, step: Train, batch: Batch) -> Callable[..., Any]:
         """A step of the model, traced once for batches of any size."""
-        specs = self._specs(batch)
+        specs = self._specs(compiled.step, batch)
         there = tuple((given.mask is None, given.weights is None) for given in batch)
         key = (step.way, there, repr(specs))
         found = compiled.traces.get(key)

@@ -174,12 +174,10 @@ def _inside_steps(tf: Any, real: Any, y: Any, p: Any, w: Any) -> Any:
     return loss * 2 if p.shape.rank > 3 and _mask(p) is not None else loss
 
 
-def _twice_where_repeated(tf: Any, real: Any, y: Any, p: Any, w: Any) -> Any:
-    loss = real(y, p, w)
-    if w is None or w.shape.rank != 2:
-        return loss
-    repeated = (tf.shape(p)[1] == 1) & (tf.shape(w)[1] > 1)
-    return tf.where(repeated, 2 * loss, loss)
+def _cut_to_fit(tf: Any, real: Any, y: Any, p: Any, w: Any) -> Any:
+    if w is not None and w.shape.rank == 2:
+        w = w[:, : tf.shape(p)[1]]
+    return real(y, p, w)
 
 
 def _infinite(tf: Any, real: Any, y: Any, p: Any, w: Any) -> Any:
@@ -562,11 +560,11 @@ TRAINING_DEFECTS: list[TrainingDefect] = [
         _loss(_inside_steps),
     ),
     _defect(
-        "known: repeated weights",
-        "Weights of more steps are broadcast over one, which is known, twice.",
+        "weights cut to fit",
+        "Weights of more steps than there are lose the last ones.",
         "misfit_refused",
         _SUM,
-        _loss(_twice_where_repeated),
+        _loss(_cut_to_fit),
     ),
     _defect(
         "known: infinite",
