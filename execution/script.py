@@ -31,7 +31,7 @@ from catalogue.steps import (
 from catalogue.training_steps import Model, Train
 from execution.anatomy import layers_of, leaf_patterns, leaves_of, outputs_of, shapes_to_call
 from execution.products import product_lines, substituted
-from execution.ragged import PRINTED
+from execution.ragged import LENGTHS_OF, PADDED
 from execution.training_script import print_model, print_train
 
 __all__ = ["fails", "script"]
@@ -387,8 +387,8 @@ class _Printer:
 
     def _on_ragged(self, step: Call, call: str) -> str:
         """Keep what was asked for of a call on ragged tensors; the text that stands for it."""
-        if PRINTED not in self.preamble:
-            self.preamble.append(PRINTED)
+        helpers = [PADDED, *([LENGTHS_OF] if f"{step.name}{_LENGTHS}" in self._masks else [])]
+        self.preamble += [text for text in helpers if text not in self.preamble]
         self.lines.append(f"tensors = tf.nest.flatten({call})")
         for what, text in (
             (_MASK, "getattr(t, '_keras_mask', None)"),
