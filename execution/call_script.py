@@ -11,7 +11,7 @@ from catalogue.expressions import Expression, Output
 from catalogue.steps import Call, Gradient, Operand, Ragged, SymbolicCall, Through
 from execution.anatomy import leaf_patterns, leaves_of
 from execution.printer import Printer
-from execution.ragged import PRINTED
+from execution.ragged import LENGTHS_OF, PADDED
 
 __all__ = ["LENGTHS", "MASK", "TOLD", "print_call", "print_gradient", "print_symbolic_call"]
 
@@ -66,8 +66,8 @@ def print_call(printer: Printer, step: Call) -> None:
 
 def _on_ragged(printer: Printer, step: Call, call: str) -> str:
     """Keep what was asked for of a call on ragged tensors; the text that stands for it."""
-    if PRINTED not in printer.preamble:
-        printer.preamble.append(PRINTED)
+    helpers = [PADDED, *([LENGTHS_OF] if f"{step.name}{LENGTHS}" in printer.asked else [])]
+    printer.preamble += [text for text in helpers if text not in printer.preamble]
     printer.lines.append(f"tensors = tf.nest.flatten({call})")
     for what, text in (
         (MASK, "getattr(t, '_keras_mask', None)"),

@@ -6,17 +6,18 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["PRINTED", "lengths_of", "padded", "ragged"]
+__all__ = ["LENGTHS_OF", "PADDED", "lengths_of", "padded", "ragged"]
 
-PRINTED = """\
+# What a script says of what it gets from a call on ragged tensors.
+PADDED = """\
 def padded(tensor):  # a ragged tensor with zeros behind its rows
     return tensor.to_tensor() if isinstance(tensor, tf.RaggedTensor) else tensor
+"""
 
-
+LENGTHS_OF = """\
 def lengths_of(tensor):  # of the rows of a ragged tensor
     return np.array(tensor.row_lengths()) if isinstance(tensor, tf.RaggedTensor) else None
 """
-"""What a script says of what it gets from a call on ragged tensors."""
 
 
 def ragged(tf: Any, values: Any, lengths: Any) -> Any:
