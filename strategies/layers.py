@@ -165,11 +165,14 @@ def layer_cases(
     whole = tuple(_over_again(row, configuration) for row in first.mask)
     wanted = _masked(configuration.masked, configuration.count)
     tensors: list[Tensor] = []
+    # Of three or more tensors all have the same mask as often as not: one draw for each would
+    # nearly always make some differ.
+    alike = configuration.count > 2 and draw(st.booleans(), label="all the same mask")
     for place in range(configuration.count):
         # Without a shared number of steps a key has those of its value.
         model = tensors[1].mask if place > 1 and not configuration.same_steps else whole
         rows = model
-        if place and not draw(st.booleans(), label="the same mask"):
+        if place and not (alike or draw(st.booleans(), label="the same mask")):
             steps = len(model[0])
             if place == 1 and not configuration.same_steps:
                 steps = draw(st.integers(1, 6), label="steps")
