@@ -114,6 +114,16 @@ class BroadcastCase(
         return placed(self.written, self.output, self.mask)
 
     @property
+    def unchecked(self) -> Placed | None:
+        """As `placed`; where batches differ that are unknown, as if nobody looked at them."""
+        if self.placed is not None or self.static or not self.mask:
+            return self.placed
+        found = placed(self.written, self.output, (*self.output[:1], *self.mask[1:]))
+        if found is None:
+            return None
+        return found._replace(mask=(*self.mask[:1], *found.mask[1:]))
+
+    @property
     def result(self) -> Shape | None:
         """The shape that comes out (of a selection: where all is selected), None if refused."""
         found = self.placed
@@ -131,7 +141,8 @@ class BroadcastCase(
     @property
     def result_dtype(self) -> str | None:
         """The dtype of what comes out, None where the dtypes (or symbols) are refused."""
-        if self.symbols and not self.written.takes_symbols(self.keras):
+        fits = self.written.fit == "trailing" and len(self.mask) >= len(self.output)
+        if self.symbols and not fits and not self.written.takes_symbols(self.keras):
             return None
         return result_dtype(self.written, *self.operands, keras=self.keras, symbols=self.symbolic)
 
@@ -292,7 +303,7 @@ def traits(case: BroadcastCase) -> frozenset[str]:
 
 
 def _taken_for_a_bias(case: BroadcastCase) -> bool:
-    found = case.placed
+    found = case.unchecked
     if found is None or len(found.output) < 2:
         return False
     wide = [axis for axis, size in enumerate(found.mask) if size > 1]

@@ -44,12 +44,14 @@ class Answer:
 
     `outputs` computes them in a floating dtype, NaN where nothing is said of them; None says
     nothing of any. `steps` is how many the first output has, where that is all that is said.
+    The mask may have the dtype `cast` instead of its own.
     """
 
     refused: tuple[str, ...] = ()
     outputs: _Compute | None = None
     mask: Any = UNSAID
     steps: int | None = None
+    cast: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -255,7 +257,8 @@ def _predicted(answer: Answer, step: Call, setting: LayerSetting) -> Iterator[Co
         came = Output(f"{step.name}.mask")
         yield Agrees("mask", came, literal(answer.mask))
         if answer.mask is not None:
-            same = f"mask is not None and mask.dtype.name == {answer.mask.dtype.name!r}"
+            dtypes = (answer.mask.dtype.name, answer.cast)
+            same = f"mask is not None and mask.dtype.name in {dtypes!r}"
             yield Agrees("dtype of the mask", expression(same, mask=came), literal(True))
     if answer.steps is not None:
         found = expression("y.shape[1]", y=Output(step.name))

@@ -29,6 +29,7 @@ from properties.departures import (
     rows_of_huge_padding,
     without_rows,
 )
+from properties.layer_setting import LayerSetting
 
 __all__ = ["DEPARTURES"]
 
@@ -46,8 +47,13 @@ def masks_are_joined_by_or(asked: Asked) -> Answer | None:
 
 
 def the_mask_goes_out_as_it_came_in(asked: Asked) -> Answer | None:
-    """The mask keeps its order, its axes and its dtype, whatever the layer does to the steps."""
-    return Answer(mask=asked.masks[0])
+    """The mask keeps its order, its axes and its dtype, whatever the layer does to the steps.
+
+    A mask of floats may come cast to the layer's own dtype, as other arguments do.
+    """
+    mask = asked.masks[0]
+    floats = mask is not None and mask.dtype.kind == "f"
+    return Answer(mask=mask, cast=asked.setting.compute_dtype if floats else "")
 
 
 def a_mask_is_made_of_values_alone(asked: Asked) -> Answer | None:
@@ -223,8 +229,22 @@ def _as_usual(asked: Asked) -> Answer | None:
         return heads_weigh_what_is_masked(asked)
     if layer == "TimeDistributed":
         return None  # what it gives of masks that fit is another matter
+    if asked.setting.entry.random(asked.case):
+        return None
     huge = rows_of_huge_padding(asked)
-    return Answer(outputs=lambda dtype: without_rows(huge, asked.reference()(dtype)))
+    # Masked steps of some layers are not documented.
+    setting = LayerSetting(asked.given("float64").case)
+
+    def outputs(dtype: str) -> list[np.ndarray]:
+        found = without_rows(huge, asked.reference()(dtype))
+        for k, y in enumerate(found):
+            valid = setting.positions(k)
+            if valid is not None:
+                valid = valid.reshape(*valid.shape, *[1] * (y.ndim - valid.ndim))
+                found[k] = np.where(valid, y, y.dtype.type(np.nan))
+        return found
+
+    return Answer(outputs=outputs)
 
 
 _ALL: tuple[Departure, ...] = (

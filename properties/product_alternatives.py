@@ -28,7 +28,7 @@ def truths_of_whole_numbers(case: BroadcastCase) -> Plan:
 
 def added_as_a_bias(case: BroadcastCase) -> Plan:
     """The mask is added along the last axis where it is of that size, else along the second."""
-    found = case.placed
+    found = case.unchecked
     if found is None:
         return _refused(case)
     size, rank = max(found.mask), len(found.output)
