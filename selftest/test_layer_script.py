@@ -30,6 +30,11 @@ CASES = {
         other="tenth",
     ),
     "GlobalMaxPooling1D": LayerCase(Spec("GlobalMaxPooling1D"), (TENSOR,), other="tenth"),
+    "ConvLSTM1D": LayerCase(
+        Spec("ConvLSTM1D", {"filters": 1, "kernel_size": 1}),
+        (Tensor(("110", "011"), rest=(2, 1), content="ones"),),
+        other="tenth",
+    ),
     "Noting": LayerCase(Spec("Noting"), (TENSOR,)),
     "Add": LayerCase(Spec("Add"), (TENSOR, TENSOR), other="tenth"),
 }

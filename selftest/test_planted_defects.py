@@ -47,7 +47,8 @@ def test_every_property_of_recurrent_layers_has_a_defect() -> None:
     """No property is without a defect that only it is named for."""
     named = {property for defect in DEFECTS for property in defect.properties}
     recurrent = {name for name, one in PROPERTIES.items() if one.family == "recurrent"}
-    assert recurrent - named == set()
+    # What Keras 3 refuses is seen by a defect in an implementation of test_ragged's own.
+    assert recurrent - named == {"ragged"}
 
 
 def test_defects_have_names_of_their_own() -> None:

@@ -129,7 +129,11 @@ def cases_of(property: Property) -> list[RecurrentCase]:
                 lambda case: (
                     case.batch.batch * case.batch.max_len < 21
                     and all(case.batch.lengths)
-                    and (case.batch.max_len == 1 or any("0" in row for row in case.batch.mask))
+                    and (
+                        case.batch.max_len == 1
+                        or not case.form.masked
+                        or any("0" in row for row in case.batch.mask)
+                    )
                 ),
             )
         )

