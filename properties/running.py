@@ -321,9 +321,8 @@ class CellRunner:
         mismatch = seen.mismatch
         cell, name = self.cell, mismatch.comparison.name
         for one in self.ledger.excuses(cell.property, cell.layer, name, mismatch.kind, facts):
-            # What needs calls of its own is looked at once a configuration; products are cheap.
-            own = case if self.family.name == "broadcasting" else None
-            key = (one.id, repr(getattr(case, "spec", own)))
+            # What needs calls of its own is looked at once a configuration of a layer.
+            key = (one.id, repr(getattr(case, "spec", case)))
             with self.journal.running(case):
                 fits = happens_instead(one.instead, case, seen, self.runner, key not in self._tried)
             if fits:
