@@ -8,15 +8,18 @@ import os
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from execution.implementation import Installed
 
-__all__ = ["Card", "cards", "default", "most_workers", "share", "visible"]
+__all__ = ["Card", "cards", "default", "instructions", "most_workers", "share", "visible"]
 
 # A context, cuDNN's and cuBLAS' handles and workspaces, and room for the largest batch.
 _WORKER_MB = 4096
 # Calls are tiny: past a few processes a card only switches between their contexts.
 _MOST_ON_A_CARD = 4
+# Where a CPU has these, oneDNN has kernels of its own for half precision.
+_INSTRUCTIONS = frozenset({"avx512_fp16"})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +33,16 @@ class Card:
     def workers(self) -> int:
         """How many processes may work on it: one where its memory is unknown."""
         return max(1, min(_MOST_ON_A_CARD, self.memory_mb // _WORKER_MB))
+
+
+@functools.lru_cache
+def instructions(described: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
+    """The instructions of this CPU that change which kernels TensorFlow takes; Linux says them."""
+    try:
+        text = described.read_text()
+    except OSError:
+        return frozenset()
+    return _INSTRUCTIONS.intersection(text.split())
 
 
 @functools.lru_cache

@@ -123,7 +123,9 @@ def _pin_problem(deviation: Any, pin: Any) -> str | None:
     except (msgspec.ValidationError, ValueError) as error:
         return f"a pinned case of {pin.property} is none: {error}"
     device = "gpu:0" if pin.device == "gpu" else "cpu:0"
-    if not deviation.region.covers(family.facts(case, device, pin.mode)):
+    if not deviation.region.covers(
+        family.facts(case, device, pin.mode, [pin.cpu] if pin.cpu else [])
+    ):
         return f"matches nothing: its pinned case of {pin.property} lies outside its region"
     if not PROPERTIES[pin.property].applies(case):
         return f"a pinned case is one that {pin.property} says nothing about"

@@ -6,7 +6,7 @@ import collections
 import dataclasses
 import random
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import msgspec
@@ -23,6 +23,7 @@ from catalogue.specs import Spec
 from catalogue.training import MEASURES, OUTPUTS, measure_of
 from catalogue.training_cases import TrainingCase
 from catalogue.ways import WAYS
+from execution.devices import instructions
 from properties.broadcast_family import product_strata, simpler_product
 from properties.chain_family import (
     CHAINS,
@@ -69,11 +70,23 @@ class Family:
     case_type: type
     strata: Callable[[Property, str, int, str, int], Strata]
     traits: Callable[[Any], frozenset[str]]
-    facts: Callable[[Any, str, str], frozenset[str]]
+    facts_of_case: Callable[[Any, str, str], frozenset[str]]
     simpler: Callable[[Any], Iterator[Any]]
     of_batch: Callable[[str], bool]
     versions: Callable[[str], tuple[str, str]] = lambda layer: ("", "")
     explored: tuple[str, ...] = ()
+
+    def facts(
+        self, case: Any, device: str, mode: str, having: Collection[str] | None = None
+    ) -> frozenset[str]:
+        """What a region may speak of: facts of the case, and the instructions that a CPU has.
+
+        Those of this one, or those that are given.
+        """
+        found = self.facts_of_case(case, device, mode)
+        if not device.startswith("cpu"):
+            return found
+        return found.union(f"cpu={one}" for one in (instructions() if having is None else having))
 
     def has(self, layer: str, keras: str) -> bool:
         """Whether this version of Keras has the layer."""

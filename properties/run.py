@@ -136,7 +136,9 @@ class Run:
             ledger = load_checked(path)
         except LedgerError as error:
             raise pytest.UsageError(f"ledger {error}") from None
-        return ledger.affected(self.found.name, self.found.keras, self.found.tensorflow)
+        return ledger.affected(
+            self.found.name, self.found.keras, self.found.tensorflow, devices.instructions()
+        )
 
     @staticmethod
     def name(cell: Any) -> str:

@@ -129,7 +129,8 @@ class Pin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `not_on` names deviating versions on which this case was measured not to show the cause:
     something else comes before it there. It is not replayed on these. Likewise `device`, where
-    one kind of device alone shows the cause: `cpu` or `gpu`.
+    one kind of device alone shows the cause: `cpu` or `gpu`; and `cpu`, the instructions that a
+    CPU must have to show it.
     """
 
     property: str
@@ -139,6 +140,7 @@ class Pin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mode: Literal["eager", "graph", "xla"] = "graph"
     not_on: tuple[str, ...] = ()
     device: Literal["", "cpu", "gpu"] = ""
+    cpu: Literal["", "avx512_fp16"] = ""
 
 
 class Deviation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -229,14 +231,23 @@ class Ledger(msgspec.Struct, frozen=True):
     def __len__(self) -> int:
         return len(self.deviations)
 
-    def affected(self, name: str, version: str, tensorflow: str = "") -> Ledger:
-        """What the ledger says of one version of an implementation, and of TensorFlow below it."""
+    def affected(
+        self, name: str, version: str, tensorflow: str = "", instructions: Collection[str] = ()
+    ) -> Ledger:
+        """What the ledger says of one version of an implementation, and of TensorFlow below it.
+
+        Of its pinned cases those stay that such a CPU, with these `instructions`, can show.
+        """
         here = {Key(name, Version(version))}
         if tensorflow:
             here.add(Key(TENSORFLOW, Version(tensorflow)))
 
         def replayed(one: Deviation) -> Deviation:
-            pins = tuple(pin for pin in one.pins if here.isdisjoint(map(key_of, pin.not_on)))
+            pins = tuple(
+                pin
+                for pin in one.pins
+                if here.isdisjoint(map(key_of, pin.not_on)) and pin.cpu in ("", *instructions)
+            )
             return one if pins == one.pins else msgspec.structs.replace(one, pins=pins)
 
         return Ledger(

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 
+from execution.devices import instructions
 from execution.implementation import Implementation, Installed, installed
 from execution.running import Execution, Runner
 from properties.alternatives import Seen, happens_instead
@@ -55,8 +56,8 @@ def measured(
 def _deviates(entry: Deviation, pin: Pin, runner: Runner) -> bool | None:
     property = PROPERTIES[pin.property]
     family = FAMILIES[property.family]
-    if pin.device == "gpu":
-        return None  # cards are not measured here
+    if pin.device == "gpu" or pin.cpu not in ("", *instructions()):
+        return None  # cards, and other CPUs, are not measured here
     if not family.has(pin.layer, runner.implementation.installed.keras):
         return None
     case = msgspec.convert(pin.case, family.case_type)

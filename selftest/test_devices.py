@@ -50,6 +50,14 @@ def test_every_card_is_visible_and_the_first_is_tested(say: pytest.MonkeyPatch) 
     assert devices.default(CUDA) == ("cpu:0", "gpu:0")
 
 
+def test_the_cpu_says_its_instructions(tmp_path: Path) -> None:
+    """Of a CPU's flags those count that choose a kernel; a system that says none has none."""
+    described = tmp_path / "cpuinfo"
+    described.write_text("processor : 0\nflags : fpu avx512f avx512_fp16\n")
+    assert devices.instructions(described) == {"avx512_fp16"}
+    assert devices.instructions(tmp_path / "none") == frozenset()
+
+
 def test_a_tensorflow_without_cuda_uses_no_card(say: pytest.MonkeyPatch) -> None:
     """A driver is not enough: tensorflow-cpu cannot use it."""
     found = Installed("keras", "3.15.1", "2.21.0", "tensorflow-cpu")

@@ -5,6 +5,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from catalogue.broadcasting import BroadcastCase
+from properties.families import FAMILIES
 from reports.ledger import Deviation, Instead, Ledger, Pattern, Pin, Region
 from reports.ledger_file import LedgerError, load_ledger
 
@@ -285,6 +287,22 @@ def test_what_lies_below_keras_follows_tensorflow() -> None:
         assert not len(ledger.affected(name, version, "2.15.1"))
         assert not len(ledger.affected(name, version))
     assert one.describe_range().startswith("tensorflow 2.20.0 and newer 2.x")
+
+
+def test_what_some_cpus_alone_show_is_replayed_and_excused_there_alone() -> None:
+    """A pinned case may need instructions of a CPU; a region that names them speaks of no other."""
+    one = deviation(("keras 3.4.0",))
+    pin = msgspec.structs.replace(one.pins[0], cpu="avx512_fp16")
+    ledger = Ledger((msgspec.structs.replace(one, pins=(pin,)),))
+    having = {"avx512_fp16"}
+    assert [len(each.pins) for each in ledger.affected("keras", "3.4.0")] == [0]
+    assert [len(each.pins) for each in ledger.affected("keras", "3.4.0", "", having)] == [1]
+    region = Region(all=("cpu=avx512_fp16",))
+    family = FAMILIES["broadcasting"]
+    case = BroadcastCase(output=(1, 1), mask=(1, 1))
+    assert region.covers(family.facts(case, "cpu:0", "eager", having))
+    assert not region.covers(family.facts(case, "cpu:0", "eager", ()))
+    assert not region.covers(family.facts(case, "gpu:0", "eager", having))
 
 
 def test_a_range_without_a_newer_healthy_version_is_open() -> None:
