@@ -38,7 +38,7 @@ def layer_strata(property: Property, layer: str, keras_major: int, mode: str, se
         found = [one for one in drawn if property.applies(plain_case(one))]
         if found:
             break
-    found = found[_first(property, len(found)) :: property.share]
+    found = _share(property, found)
     rng = random.Random(f"{property.name} {layer} {seed}")
     turns = kinds_in_turn(len(found), 1 if property.dear else _BATCHES, rng)
     strata = []
@@ -53,11 +53,15 @@ def layer_strata(property: Property, layer: str, keras_major: int, mode: str, se
     return Strata(tuple(strata), domains_of([one.chosen for one in found]))
 
 
-def _first(property: Property, count: int) -> int:
-    """With which of so many configurations a property begins."""
+def _share(property: Property, found: list[LayerConfiguration]) -> list[LayerConfiguration]:
+    """The configurations that a property meets: the first, which meet most pairs, and share traces.
+
+    One that is `apart` meets others, all through the list.
+    """
     if not property.apart:
-        return 0
-    return zlib.crc32(property.name.encode()) % max(1, min(property.share, count))
+        return found[: -(-len(found) // property.share)]
+    count = max(1, min(property.share, len(found)))
+    return found[zlib.crc32(property.name.encode()) % count :: property.share]
 
 
 def layer_traits(case: LayerCase) -> frozenset[str]:
