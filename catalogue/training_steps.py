@@ -89,6 +89,12 @@ class Given:
         found = (self.inputs, self.mask, self.labels, self.weights)
         return [array for array in found if array is not None]
 
+    def without_steps(self, head: Head) -> list[int]:
+        """The places of the arrays of which one row is one value: labels of a row as a whole."""
+        if not any(spec.layer == "MaskedSum" for spec in head.layers):
+            return []
+        return [place for place, array in enumerate(self.arrays()) if array is self.labels]
+
 
 Batch = tuple[Given, ...]
 """What a model is given of one batch: for each of its outputs, in their order."""

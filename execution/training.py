@@ -203,8 +203,12 @@ class Models:
             found: Any = None
             for batch in batches:
                 each = [
-                    self._names["padded"](one.lengths, *(a.value() for a in one.arrays()))
-                    for one in batch
+                    self._names["padded"](
+                        one.lengths,
+                        *(a.value() for a in one.arrays()),
+                        whole=one.without_steps(head),
+                    )
+                    for head, one in zip(model.heads, batch, strict=True)
                 ]
                 zipped = data.Dataset.zip(tuple(each))
                 one = zipped.map(
@@ -226,11 +230,10 @@ class Models:
     def _specs(self, model: Model, batch: Batch) -> list[Any]:
         found = []
         for head, given in zip(model.heads, batch, strict=True):
-            rows = any(spec.layer == "MaskedSum" for spec in head.layers)
-            for array in given.arrays():
+            whole = given.without_steps(head)
+            for place, array in enumerate(given.arrays()):
                 value = np.asarray(array.value())
-                # Labels of rows have no steps: what follows is known.
-                unknown = min(value.ndim, 1 if rows and array is given.labels else 2)
+                unknown = min(value.ndim, 1 if place in whole else 2)
                 shape = (*[None] * unknown, *value.shape[unknown:])
                 found.append(self._tf.TensorSpec(shape, value.dtype))
         return found

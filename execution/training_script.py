@@ -130,8 +130,10 @@ def _data(printer: Any, step: Train, model: Model) -> None:
             printer.preamble.append(PADDED)
         for place, batch in enumerate(step.given):
             each = []
-            for given in batch:
+            for head, given in zip(model.heads, batch, strict=True):
                 texts = ", ".join(printer.operand(array) for array in given.arrays())
+                whole = given.without_steps(head)
+                texts += f", whole={whole}" if whole else ""
                 each.append(f"padded({list(given.lengths)}, {texts})")
             names: list[str] = []
             for k, given in enumerate(batch):
