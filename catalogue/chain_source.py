@@ -160,15 +160,18 @@ def _nest(case: ChainCase, number: int) -> list[str]:
         ]
     unpack = [] if len(names) == 1 else [f"{tensors} = given"]
     argument = tensors if len(names) == 1 else "given"
+    mask = ""
+    if case.given and nest.first == 0:  # the mask that the first layer is given
+        argument, mask = f"{argument}, mask=None", ", mask=mask"
     if nest.kind == "tf.function":
-        body = [*unpack, *_calls(case, within), f"return {last}"]
+        body = [*unpack, *_calls(case, within, mask), f"return {last}"]
         return [
             "@tf.function(autograph=False)",
             f"def part_{number}({argument}):",
             *(f"    {line}" for line in body),
             "",
         ]
-    lines, parts = _of_own(case, within)
+    lines, parts = _of_own(case, within, mask)
     body = [*unpack, *lines, f"return {last}"]
     return [*_class(f"Part{number}", argument, parts, body), f"part_{number} = Part{number}()"]
 
