@@ -166,6 +166,7 @@ _RECURRENT: Mapping[str, LayerEntry] = {
         lambda case: kept(case) if case.spec.get("return_sequences") else dropped(case),
         _sequence,
         weights=_recurrent_weights,
+        explicit=True,
     )
     for name, page in _PAGES.items()
 }
@@ -184,6 +185,7 @@ def folded(
     dtype: str | None = None,
     passages: Mapping[str, Passage] = MappingProxyType({}),
     taking: Collection[str] = (),
+    keeping: bool = False,
 ) -> list[Stage]:
     """The contracts and references of a chain's layers, one after the other.
 
@@ -191,17 +193,22 @@ def folded(
     policy, or all of them in `dtype`, of what their policies leave of their inputs and weights.
     `passages` are contracts of masks other than the documented ones, by the layer's name; what
     layers of the names `taking` are called on has lost its mask for those that come later, unless
-    it is cast before.
+    it is cast before; where the graph is `keeping` masks, not for those that take one as argument.
     """
+    kept: dict[int, _Known] = {}
     tensors = [_Known(array, mask, True) for array, mask in zip(inputs, case.masks, strict=True)]
     stages: list[Stage] = []
     kinds, layers = [case.dtype] * len(tensors), 0
     with np.errstate(all="ignore"):
         for place, node in enumerate(case.nodes):
             entry = entry_of_node(node)
-            given = [
-                _unmasked(tensors[number]) if _crosses(case, number, place) else tensors[number]
+            there = [
+                kept.get(number, tensors[number]) if entry.explicit else tensors[number]
                 for number in node.inputs
+            ]
+            given = [
+                _unmasked(one) if _crosses(case, number, place) else one
+                for number, one in zip(node.inputs, there, strict=True)
             ]
             masked = any(one.mask is not None for one in given)
             crossed = any(
@@ -230,6 +237,8 @@ def folded(
             if node.spec.layer in taking:
                 for number in node.inputs:
                     if kinds[number] == node.policy.removeprefix("mixed_"):
+                        if keeping:
+                            kept.setdefault(number, tensors[number])
                         tensors[number] = _unmasked(tensors[number])
                         before = number - len(case.tensors)
                         if before >= 0:  # the model hands on the same tensor

@@ -44,11 +44,17 @@ def as_if_masks_were_joined_by_or(case: ChainCase) -> Plan:
 
 
 def as_if_heads_took_masks(case: ChainCase) -> Plan:
-    """What MultiHeadAttention is called on has no mask for the layers that are called later."""
+    """What MultiHeadAttention is called on has no mask for the layers that are called later.
+
+    A Functional model hands masks to those that take one as an argument, whatever became of it.
+    """
     setting = ChainSetting(case)
-    return _stands(
-        setting, setting.stages_with(taking=("MultiHeadAttention",), passages=_JOINED_BY_OR)
+    stages = setting.stages_with(
+        taking=("MultiHeadAttention",),
+        passages=_JOINED_BY_OR,
+        keeping=case.way == "functional" and not case.nests,
     )
+    return _stands(setting, stages)
 
 
 def as_if_the_mask_were_given_again(case: ChainCase) -> Plan:

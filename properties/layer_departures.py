@@ -66,7 +66,9 @@ def a_mask_is_made_of_values_alone(asked: Asked) -> Answer | None:
     with np.errstate(over="ignore"):
         compared = x.astype(asked.setting.compute_dtype)
         mask = np.any(compared.astype("float64") != np.float64(np.float32(value)), axis=-1)
-    return Answer(outputs=lambda dtype: np.where(mask[..., None], x, 0).astype(dtype), mask=mask)
+    return Answer(
+        outputs=lambda dtype: np.where(mask[..., None], compared, 0).astype(dtype), mask=mask
+    )
 
 
 def no_travelling_mask_arrives(asked: Asked) -> Answer | None:

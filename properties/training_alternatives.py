@@ -163,10 +163,10 @@ def _share(setting: TrainingSetting, place: int, given: Given) -> float:
     mask = setting.case.valid(place)
     weights = mask.astype(float)
     if given.weights is not None and setting.case.weighted:
-        found = (
-            given.weights.value()[:, : mask.shape[1]] if given.weights.value().ndim > 1 else None
-        )
-        if found is not None:
+        found = given.weights.value()
+        if found.ndim > 1:
+            weights = np.where(mask, found[:, : mask.shape[1]], 0)
+        elif len(found) in (1, mask.shape[1]):  # those of rows act on steps, or on all of one row
             weights = np.where(mask, found, 0)
     return float(weights.sum()) / int(given.inputs.value().shape[1])
 
@@ -215,12 +215,12 @@ def _repeated(case: TrainingCase, shape: tuple[int, ...]) -> Plan:
         return Plan(tuple(setting.steps), ())
     # Of a metric's model the loss has the reduction of every loss.
     reduction = case.reduction if setting.entry.kind == "losses" else "sum_over_batch_size"
-    size = math.prod(case.lead(0))
+    repeated = math.prod(np.broadcast_shapes(shape, case.lead(0)))
     factor = 0.5
-    if reduction == "mean_with_sample_weight":
-        factor = 1.0
+    if reduction == "mean_with_sample_weight":  # divided by the sum of the weights as given
+        factor = repeated / math.prod(shape)
     elif reduction == "sum":
-        factor = 0.5 * math.prod(np.broadcast_shapes(shape, case.lead(0))) / size
+        factor = 0.5 * repeated / math.prod(case.lead(0))
     plain = expression(f"{factor!r} * a", a=Output("plain"))
     return Plan(tuple(setting.steps), (Agrees("loss", Output("a"), plain, setting.tolerance),))
 
