@@ -48,8 +48,8 @@ from strategies.recurrent import recurrent_examples
 __all__ = ["FAMILIES", "Family"]
 
 _FEWEST = 8  # configurations that thinning leaves
-# Stacked cells: what holds of one cell in full is looked at there.
-_DEAR = {"RNN(stacked cells)": 2}
+# What holds of layers of one cell in full is looked at there.
+_DEAR = {"RNN(stacked cells)": 4, "RNN": 2}
 _BATCHES = 3  # ragged batches for each configuration that is drawn
 
 
