@@ -18,7 +18,7 @@ from catalogue.custom_layers import CUSTOM_LAYERS
 from catalogue.expressions import Expression, Output, expression, literal
 from catalogue.layer_cases import Tensor
 from catalogue.steps import Call, Define, Step
-from properties.comparisons import Tolerance
+from properties.comparisons import Tolerance, rounding_between
 from properties.contents import content_source
 
 __all__ = ["ChainSetting", "called_again"]
@@ -204,9 +204,7 @@ class ChainSetting:
             dtype = stage.node.policy.removeprefix("mixed_")
             epsilon = max(epsilon, float(np.finfo("float32").eps), float(np.finfo(dtype).eps))
             terms += 16 + 2 * max(sum(tensor.shape) for tensor in stage.case.tensors)
-            with np.errstate(invalid="ignore"):
-                apart = np.abs(stage.output - other.output.astype(np.float64))
-            rounding = float(np.nanmax(apart)) if np.isfinite(apart).any() else 0.0
+            rounding = rounding_between(other.output, stage.output)
             found.append(Tolerance(terms, epsilon, np.asarray(rounding)))
         return found
 

@@ -25,6 +25,7 @@ __all__ = [
     "Tolerance",
     "mismatches",
     "observed",
+    "rounding_between",
 ]
 
 Level = Literal["must", "should", "hazard"]
@@ -52,6 +53,14 @@ class Tolerance:
         scale = max(1.0, float(finite.max())) if finite.size else 1.0
         bound = 2 * self.terms * self.epsilon * scale
         return bound if self.rounding is None else bound + 4 * self.rounding
+
+
+def rounding_between(rounded: np.ndarray, exact: np.ndarray) -> float:
+    """How far a reference in some dtype lies from that in float64, where both are finite."""
+    with np.errstate(invalid="ignore"):
+        apart = np.abs(rounded.astype(np.float64) - exact)
+    apart = apart[np.isfinite(apart)]
+    return float(apart.max()) if apart.size else 0.0
 
 
 @dataclasses.dataclass(frozen=True)

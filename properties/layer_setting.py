@@ -15,7 +15,7 @@ from catalogue.layer_cases import Given, LayerCase, LayerEntry, Tensor, TensorMa
 from catalogue.layers import entry_of
 from catalogue.specs import Spec
 from catalogue.steps import Build, Call, Operand, Step, Through
-from properties.comparisons import Tolerance
+from properties.comparisons import Tolerance, rounding_between
 from properties.contents import content_source
 
 __all__ = ["LayerSetting"]
@@ -246,7 +246,10 @@ class LayerSetting:
     def rounded(
         self, compute: Callable[[str], list[np.ndarray] | None]
     ) -> tuple[list[np.ndarray] | None, Tolerance]:
-        """What a computation gives in float64, and what rounding in the layer's dtype allows."""
+        """What a computation gives in float64, and what rounding in the layer's dtype allows.
+
+        NaN, of which nothing is said, stands where the layer's dtype is too small for it.
+        """
         with np.errstate(all="ignore"):
             exact = compute("float64")
             if exact is None:
@@ -254,10 +257,11 @@ class LayerSetting:
             rounded = compute(self.compute_dtype)
             assert rounded is not None
             rounding = 0.0
-            for one, other in zip(rounded, exact, strict=True):
-                apart = np.abs(one.astype(np.float64) - other)
-                if np.isfinite(apart).any():
-                    rounding = max(rounding, float(np.nanmax(apart)))
+            for place, (one, other) in enumerate(zip(rounded, list(exact), strict=True)):
+                overflown = np.isfinite(other) & ~np.isfinite(one)
+                if overflown.any():
+                    exact[place] = np.where(overflown, np.nan, other)
+                rounding = max(rounding, rounding_between(one, other))
         return exact, Tolerance(self._terms, self._epsilon, np.asarray(rounding))
 
     def given(

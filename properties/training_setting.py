@@ -15,7 +15,7 @@ from catalogue.specs import Spec
 from catalogue.training_cases import DATASETS, LOOPS, MaskWay, TrainingCase, Way
 from catalogue.training_reference import mean_metric, reduced
 from catalogue.training_steps import Batch, Given, Head, Measure, Model, Train
-from properties.comparisons import Agrees, Level, Tolerance
+from properties.comparisons import Agrees, Level, Tolerance, rounding_between
 from properties.training_arrays import TrainingArrays
 
 __all__ = ["TrainingSetting", "halves", "longer"]
@@ -218,11 +218,9 @@ class TrainingSetting(TrainingArrays):
         exact, rounded = (
             np.asarray(self._reference(dtype, weights)) for dtype in ("float64", "float32")
         )
-        with np.errstate(invalid="ignore"):
-            apart = np.abs(rounded.astype(np.float64) - exact)
-        rounding = float(np.nanmax(apart)) if np.isfinite(apart).any() else 0.0
+        rounding = np.asarray(rounding_between(rounded, exact))
         tolerance = self.tolerance
-        return exact, Tolerance(tolerance.terms, tolerance.epsilon, np.asarray(rounding))
+        return exact, Tolerance(tolerance.terms, tolerance.epsilon, rounding)
 
     def total(self) -> tuple[np.ndarray, Tolerance]:
         """The loss of all outputs together, each by its weight."""

@@ -18,6 +18,7 @@ from properties.comparisons import (
     Runs,
     Tolerance,
     mismatches,
+    rounding_between,
 )
 from properties.explaining import described
 
@@ -156,6 +157,14 @@ def test_what_the_reference_loses_is_allowed_four_times() -> None:
     """Rounding of the reference adds to the bound, position by position."""
     bound = Tolerance(10, 0.001, np.array([0.0, 0.25])).of(np.array([1.0, 1.0]))
     assert bound == pytest.approx([0.02, 1.02])
+
+
+def test_what_a_dtype_cannot_hold_allows_nothing_elsewhere() -> None:
+    """A reference that overflows in a narrow dtype says nothing of how it rounds."""
+    exact = np.array([1.0, 1e6, np.nan])
+    rounded = np.array([1.25, np.inf, np.nan], "float16")
+    assert rounding_between(rounded, exact) == 0.25
+    assert rounding_between(rounded[1:], exact[1:]) == 0.0
 
 
 @pytest.mark.parametrize(("left", "agrees"), [(1.0625, True), (0.9375, True), (1.0626, False)])
