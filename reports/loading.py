@@ -47,7 +47,7 @@ class Loaded(NamedTuple):
 
 
 def load(paths: Iterable[str | os.PathLike[str]]) -> Loaded:
-    """Read records; a folder stands for the `record.json` in it.
+    """Read records; a folder stands for the `record.json` in it, or for those of its folders.
 
     Where a folder says in `failed.json` why there is none, that is the reason. What cannot be
     read, and what holds a record that was read before, is left out.
@@ -55,11 +55,10 @@ def load(paths: Iterable[str | os.PathLike[str]]) -> Loaded:
     sources: list[Source] = []
     left_out: list[LeftOut] = []
     seen: dict[bytes, Path] = {}
-    for given in paths:
-        path = Path(given)
+    for path in (one for given in paths for one in _places(Path(given))):
         if path.is_dir():
             failed = _failed(path)
-            path /= "record.json"
+            path /= "record.json"  # noqa: PLW2901
             if failed and not path.exists():
                 left_out.append(LeftOut(path, clean(failed, _SENTENCE)))
                 continue
@@ -79,6 +78,17 @@ def load(paths: Iterable[str | os.PathLike[str]]) -> Loaded:
             continue
         sources.append(Source(path, record))
     return Loaded(sources, left_out)
+
+
+def _places(given: Path) -> list[Path]:
+    """A path; of a folder of folders those that hold a record, or the reason why there is none."""
+
+    def tells(folder: Path) -> bool:
+        return any((folder / name).exists() for name in ("record.json", "failed.json"))
+
+    if not given.is_dir() or tells(given):
+        return [given]
+    return sorted(one for one in given.iterdir() if one.is_dir() and tells(one)) or [given]
 
 
 def _failed(folder: Path) -> str:

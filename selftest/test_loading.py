@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from reports.__main__ import main
-from reports.loading import load
+from reports.loading import FAILED, load
 from reports.record import FAILING, OUTCOMES, Record, write_record
 from selftest.records import entry, finding, record
 
@@ -136,6 +136,21 @@ def test_a_folder_stands_for_the_record_in_it(tmp_path: Path) -> None:
     """What `--report` was given can be given here."""
     path = written(tmp_path, record(entry()))
     assert [source.path for source in load([tmp_path]).sources] == [path]
+
+
+def test_a_folder_of_folders_stands_for_their_records(tmp_path: Path) -> None:
+    """What a run over versions leaves: a folder for each, with a record or why there is none."""
+    for name, layer in (("b", "GRU"), ("a", "LSTM")):
+        (tmp_path / name).mkdir()
+        written(tmp_path / name, record(entry(layer=layer)))
+    (tmp_path / "c").mkdir()
+    text = {"schema": FAILED, "environment": "c", "sentence": "could not be installed"}
+    (tmp_path / "c" / "failed.json").write_text(json.dumps(text))
+    (tmp_path / "pages").mkdir()
+    found = load([tmp_path])
+    assert [source.path.parent.name for source in found.sources] == ["a", "b"]
+    (one,) = found.left_out
+    assert "could not be installed" in one.reason
 
 
 def test_findings_of_older_records_are_read(tmp_path: Path) -> None:
