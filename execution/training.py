@@ -135,6 +135,11 @@ class Models:
                 compiled.__dict__.update(vars(self._compiled(compiled.step)))
             raise
 
+    def _plain(self, value: Any) -> np.ndarray:
+        """A number as an array: of a scalar of bfloat16 NumPy makes nothing."""
+        narrow = getattr(value, "dtype", None) == self._tf.bfloat16
+        return np.asarray(self._tf.cast(value, "float32") if narrow else value)
+
     def _trained(self, step: Train, compiled: _Compiled) -> dict[str, tuple[Any, ...]]:
         model = compiled.model
         shapes = [tuple(weight.shape) for weight in compiled.weights]
@@ -147,7 +152,7 @@ class Models:
             losses = []
             for batch in step.given:
                 loss, gradients = self._traced(compiled, step, batch)(*self._tensors(batch))
-                losses.append(np.asarray(loss))
+                losses.append(self._plain(loss))
                 state += [np.asarray(gradient) for gradient in gradients]
             return {step.name: tuple(losses), f"{step.name}.state": tuple(state)}
         if step.way in ("train step", "test step"):
@@ -157,7 +162,7 @@ class Models:
         else:
             with self.counters.of(step.way):
                 logs = self._called(compiled, step)
-        numbers = {name: np.asarray(value) for name, value in logs.items()}
+        numbers = {name: self._plain(value) for name, value in logs.items()}
         if step.way in TRAINS:
             state = [np.asarray(weight) for weight in compiled.weights]
         loss = numbers.pop("loss")

@@ -199,11 +199,17 @@ def _loop(printer: Any, step: Train, model: Model) -> None:
         else:
             lines += _by_hand(printer, step, model, batch)
         lines += [
-            f"{name}_parts.append(np.array(loss))",
+            f"{name}_parts.append(np.array({_plain(model)}))",
             f"{name}_state += [np.array(g) for g in tape.gradient(loss, variables)]",
         ]
     parts = f"{name}_parts"
     lines.append(f"{name} = {parts}[0]" if len(step.given) == 1 else f"{name} = {parts}")
+
+
+def _plain(model: Model) -> str:
+    """A loss that NumPy can hold: of a scalar of bfloat16 it makes nothing."""
+    narrow = any("bfloat16" in repr(layer) for head in model.heads for layer in head.layers)
+    return "tf.cast(loss, 'float32')" if narrow else "loss"
 
 
 def _by_hand(printer: Any, step: Train, model: Model, batch: Batch) -> list[str]:

@@ -9,6 +9,7 @@ import itertools
 import numpy as np
 
 from catalogue.layer_reference import beside
+from catalogue.specs import Spec
 from properties.alignment_departures import (
     a_mask_of_steps_is_added_to_features,
     a_mask_of_steps_is_taken_for_one_of_features,
@@ -58,6 +59,15 @@ def the_mask_goes_out_as_it_came_in(asked: Asked) -> Answer | None:
 
 def a_mask_is_made_of_values_alone(asked: Asked) -> Answer | None:
     """The mask is that of the values that are compared, as float32, along the last axis."""
+    return _made_of_values(asked, "float32")
+
+
+def a_mask_is_made_of_cast_values_alone(asked: Asked) -> Answer | None:
+    """The mask is that of the values that are compared, in the layer's dtype, on the last axis."""
+    return _made_of_values(asked, asked.setting.compute_dtype)
+
+
+def _made_of_values(asked: Asked, dtype_of_value: str) -> Answer:
     (x,), spec = asked.inputs, asked.case.spec
     if spec.layer != "Masking":
         return Answer(mask=x != 0 if spec.get("mask_zero") else None)
@@ -65,7 +75,8 @@ def a_mask_is_made_of_values_alone(asked: Asked) -> Answer | None:
     assert isinstance(value, float)
     with np.errstate(over="ignore"):
         compared = x.astype(asked.setting.compute_dtype)
-        mask = np.any(compared.astype("float64") != np.float64(np.float32(value)), axis=-1)
+        wanted = np.asarray(value, dtype_of_value).astype("float64")
+        mask = np.any(compared.astype("float64") != wanted, axis=-1)
     return Answer(
         outputs=lambda dtype: np.where(mask[..., None], compared, 0).astype(dtype), mask=mask
     )
@@ -120,16 +131,19 @@ def a_second_call_sees_no_masks(asked: Asked) -> Answer | None:
 
 
 def masked_steps_hold_anything(asked: Asked) -> Answer | None:
-    """Outputs with steps are the documented ones at valid steps."""
+    """Outputs with steps are the documented ones at valid steps, in either order of them."""
     mask = asked.masks[0]
     if mask is None or not asked.whole:
         return None
     steps = asked.case.spec.get("merge_mode", "concat") is not None or 2
+    valid, inner = mask.astype(bool), asked.case.spec.get("layer")
+    if isinstance(inner, Spec) and inner.get("go_backwards"):
+        valid = valid & valid[:, ::-1]
 
     def outputs(dtype: str) -> list[np.ndarray]:
         found = without_rows(np.zeros(len(mask), bool), asked.reference()(dtype))
         return [
-            np.where(beside(mask.astype(bool), y), y, y.dtype.type(np.nan)) if k < steps else y
+            np.where(beside(valid, y), y, y.dtype.type(np.nan)) if k < steps else y
             for k, y in enumerate(found)
         ]
 
@@ -234,11 +248,16 @@ def _as_usual(asked: Asked) -> Answer | None:
     if asked.setting.entry.random(asked.case):
         return None
     huge = rows_of_huge_padding(asked)
+    if layer == "Softmax":  # what rows without anything valid give is another matter
+        used = next((mask for mask in asked.masks if mask is not None), None)
+        huge |= np.zeros_like(huge) if used is None else ~used.reshape(len(huge), -1).any(axis=1)
     # Masked steps of some layers are not documented.
     setting = LayerSetting(asked.given("float64").case)
+    held = masked_steps_hold_anything(asked) if "ConvLSTM" in repr(asked.case.spec) else None
+    documented = held.outputs if held is not None and held.outputs else asked.reference()
 
     def outputs(dtype: str) -> list[np.ndarray]:
-        found = without_rows(huge, asked.reference()(dtype))
+        found = without_rows(huge, documented(dtype))
         for k, y in enumerate(found):
             valid = setting.positions(k)
             if valid is not None:
@@ -250,6 +269,7 @@ def _as_usual(asked: Asked) -> Answer | None:
 
 
 _ALL: tuple[Departure, ...] = (
+    a_mask_is_made_of_cast_values_alone,
     a_mask_is_made_of_values_alone,
     a_mask_of_steps_is_added_to_features,
     a_mask_of_steps_is_taken_for_one_of_features,

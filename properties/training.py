@@ -15,7 +15,7 @@ from catalogue.training_reference import unknown
 from catalogue.training_steps import Given
 from properties.comparisons import Agrees, Comparison, Level, Plan, Raises
 from properties.registry import declare
-from properties.training_setting import TrainingSetting, halves, longer
+from properties.training_setting import TrainingSetting, halves, longer, still
 
 __all__ = ["by_valid_steps", "masked"]
 
@@ -142,7 +142,8 @@ def _equals_reference(case: TrainingCase) -> Plan:
 )
 def training_extension(case: TrainingCase) -> Plan:
     """More padding in a batch changes no loss, no metric, no gradient and no updated weight."""
-    setting = TrainingSetting(case)
+    # The loss that a metric stands beside divides by all steps where weights are the mask.
+    setting = TrainingSetting(still(case) if case.weighs else case)
     setting.model()
     setting.train("a")
     first, *others = (setting.given(k) for k in range(len(case.batches)))

@@ -14,19 +14,9 @@ from catalogue.expressions import Expression, Output, expression
 from catalogue.training_cases import LOOPS, TRAINS, TrainingCase, Way
 from catalogue.training_steps import Given
 from properties.comparisons import Agrees, Plan
-from properties.training_setting import TrainingSetting, halves, longer
+from properties.training_setting import TrainingSetting, halves, longer, still
 
 __all__ = ["TRAINING_ALTERNATIVES"]
-
-
-def _still(case: TrainingCase) -> TrainingCase:
-    """The case in a way that leaves weights alone where a metric is of several batches.
-
-    Else the second would be looked at with weights that depend on what the loss saw of the first.
-    """
-    if case.measure.startswith("metric") and case.way in TRAINS and len(case.batches) > 1:
-        return msgspec.structs.replace(case, way="test step")
-    return case
 
 
 def _step(case: TrainingCase) -> Way:
@@ -51,7 +41,7 @@ def _variants(setting: TrainingSetting) -> dict[str, tuple[Given, ...]]:
 
 def padding_counted_as_valid(case: TrainingCase) -> Plan:
     """The metric is what it is of the same model without any mask."""
-    setting = TrainingSetting(_still(case))
+    setting = TrainingSetting(still(case))
     setting.model()
     setting.model("absent", "plain")
     agree = []
@@ -83,7 +73,7 @@ def weights_of_rows_on_steps(case: TrainingCase) -> Plan:
 
 def _with_weights(case: TrainingCase, change: Callable[[Expression, Given], Expression]) -> Plan:
     """All is as with other weights of samples."""
-    setting = TrainingSetting(_still(case))
+    setting = TrainingSetting(still(case))
     setting.model()
     agree = []
     for name, batches in _variants(setting).items():
@@ -99,7 +89,7 @@ def _with_weights(case: TrainingCase, change: Callable[[Expression, Given], Expr
 
 def masks_multiplied_last_axes_side_by_side(case: TrainingCase) -> Plan:
     """All is as without a mask, weights times the mask in place of weights, as NumPy has it."""
-    setting = TrainingSetting(_still(case))
+    setting = TrainingSetting(still(case))
     setting.model()
     setting.model("absent", "plain")
     mean = case.reduction == "sum_over_batch_size"
@@ -134,7 +124,7 @@ def masks_multiplied_last_axes_side_by_side(case: TrainingCase) -> Plan:
 
 def batches_counted_by_their_share_of_valid_steps(case: TrainingCase) -> Plan:
     """The metric of several batches is the mean of theirs, each by its weights over its steps."""
-    setting = TrainingSetting(_still(case))
+    setting = TrainingSetting(still(case))
     setting.model()
     root = setting.entry.cls == "RootMeanSquaredError"
     agree = []
@@ -205,7 +195,7 @@ def weights_of_units_repeat_the_loss(case: TrainingCase) -> Plan:
 
 
 def _repeated(case: TrainingCase, shape: tuple[int, ...]) -> Plan:
-    setting = TrainingSetting(_still(case))
+    setting = TrainingSetting(still(case))
     setting.model()
     given = setting.given()
     half = expression(f"np.full({shape}, 0.5, 'float32')", "weights")

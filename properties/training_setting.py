@@ -7,18 +7,19 @@ import functools
 from collections.abc import Iterable
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from catalogue import weights as drawn_weights
 from catalogue.expressions import Expression, Output, expression, literal
 from catalogue.specs import Spec
-from catalogue.training_cases import DATASETS, LOOPS, MaskWay, TrainingCase, Way
+from catalogue.training_cases import DATASETS, LOOPS, TRAINS, MaskWay, TrainingCase, Way
 from catalogue.training_reference import mean_metric, reduced
 from catalogue.training_steps import Batch, Given, Head, Measure, Model, Train
 from properties.comparisons import Agrees, Level, Tolerance, rounding_between
 from properties.training_arrays import TrainingArrays
 
-__all__ = ["TrainingSetting", "halves", "longer"]
+__all__ = ["TrainingSetting", "halves", "longer", "still"]
 
 
 class TrainingSetting(TrainingArrays):
@@ -333,6 +334,16 @@ def longer(given: Given, case: TrainingCase) -> Given:
         mask=None if given.mask is None else padded(given.mask, "False"),
         weights=weights,
     )
+
+
+def still(case: TrainingCase) -> TrainingCase:
+    """The case in a way that leaves weights alone where a metric is of several batches.
+
+    Else the second would be looked at with weights that depend on what the loss saw of the first.
+    """
+    if case.measure.startswith("metric") and case.way in TRAINS and len(case.batches) > 1:
+        return msgspec.structs.replace(case, way="test step")
+    return case
 
 
 def halves(setting: TrainingSetting) -> list[Batch]:
