@@ -193,7 +193,7 @@ def folded(
     policy, or all of them in `dtype`, of what their policies leave of their inputs and weights.
     `passages` are contracts of masks other than the documented ones, by the layer's name; what
     layers of the names `taking` are called on has lost its mask for those that come later, unless
-    it is cast before; where the graph is `keeping` masks, not for those that take one as argument.
+    it is cast before; where the graph is `keeping` masks, not for those that take a single one as argument.
     """
     kept: dict[int, _Known] = {}
     tensors = [_Known(array, mask, True) for array, mask in zip(inputs, case.masks, strict=True)]
@@ -202,8 +202,9 @@ def folded(
     with np.errstate(all="ignore"):
         for place, node in enumerate(case.nodes):
             entry = entry_of_node(node)
+            takes = entry.explicit and len(node.inputs) == 1
             there = [
-                kept.get(number, tensors[number]) if entry.explicit else tensors[number]
+                kept.get(number, tensors[number]) if takes else tensors[number]
                 for number in node.inputs
             ]
             given = [

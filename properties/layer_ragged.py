@@ -73,7 +73,10 @@ def _looks_at_ends(case: LayerCase) -> bool:
     """Whether a padded row is no model of a ragged one: padding takes part, or a row has an end."""
     entry = entry_of(case)
     reversed_ = case.spec.get("layer.go_backwards") or case.spec.get("go_backwards")
-    return (not entry.isolates and not entry.made) or entry.name in _AT_ENDS or bool(reversed_)
+    axis = case.spec.get("axis", -1)
+    joined = case.spec.layer == "Concatenate" and axis in (1, 1 - len(case.tensors[0].shape))
+    mixes = not entry.isolates and not entry.made
+    return mixes or entry.name in _AT_ENDS or bool(reversed_) or joined
 
 
 def _with_padded(setting: LayerSetting, lengths: list[int]) -> Iterator[Comparison]:

@@ -207,8 +207,9 @@ def _repeated(case: TrainingCase, shape: tuple[int, ...]) -> Plan:
     reduction = case.reduction if setting.entry.kind == "losses" else "sum_over_batch_size"
     repeated = math.prod(np.broadcast_shapes(shape, case.lead(0)))
     factor = 0.5
-    if reduction == "mean_with_sample_weight":  # divided by the sum of the weights as given
-        factor = repeated / math.prod(shape)
+    if reduction == "mean_with_sample_weight":
+        # Divided by the sum of the weights as given, or as a mask has stretched them.
+        factor = 1.0 if case.mask in ("travelling", "masking") else repeated / math.prod(shape)
     elif reduction == "sum":
         factor = 0.5 * repeated / math.prod(case.lead(0))
     plain = expression(f"{factor!r} * a", a=Output("plain"))
