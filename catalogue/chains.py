@@ -193,7 +193,8 @@ def folded(
     policy, or all of them in `dtype`, of what their policies leave of their inputs and weights.
     `passages` are contracts of masks other than the documented ones, by the layer's name; what
     layers of the names `taking` are called on has lost its mask for those that come later, unless
-    it is cast before; where the graph is `keeping` masks, not for those that take a single one as argument.
+    it is cast before; where the graph is `keeping` masks, not for those that take a single one as
+    an argument.
     """
     kept: dict[int, _Known] = {}
     tensors = [_Known(array, mask, True) for array, mask in zip(inputs, case.masks, strict=True)]
