@@ -27,7 +27,10 @@ def _step(case: TrainingCase) -> Way:
 
 
 def _variants(setting: TrainingSetting) -> dict[str, tuple[Given, ...]]:
-    """The batches that a property gives: the case's own, with other content, with more steps."""
+    """The batches that a property gives: the case's own, with other content, with more steps.
+
+    A pipeline does not pad the last ones: what it would put behind a row need not be what is there.
+    """
     case = setting.case
     places = range(len(case.batches))
     own = tuple(map(setting.given, places))
@@ -35,7 +38,8 @@ def _variants(setting: TrainingSetting) -> dict[str, tuple[Given, ...]]:
     if case.varied is not None and case.other is not None:
         found["other"] = tuple(setting.given(k, **{case.varied: case.other}) for k in places)
     if case.inserted:
-        found["longer"] = (longer(own[0], case), *own[1:])
+        appended = dataclasses.replace(longer(own[0], case), lengths=())
+        found["longer"] = (appended, *own[1:])
     return found
 
 
