@@ -109,6 +109,15 @@ class BroadcastCase(
         return self.symbolic or self.written.symbolic
 
     @property
+    def refuses_symbols(self) -> bool:
+        """Whether symbolic tensors come to a function that refuses them.
+
+        What gives a mask its axes is not called where the mask has all.
+        """
+        called = self.written.fit != "trailing" or len(self.mask) < len(self.output)
+        return self.symbols and called and not self.written.takes_symbols(self.keras)
+
+    @property
     def placed(self) -> Placed | None:
         """The shapes that meet by NumPy's rules, None where the way refuses before that."""
         return placed(self.written, self.output, self.mask)
@@ -141,8 +150,7 @@ class BroadcastCase(
     @property
     def result_dtype(self) -> str | None:
         """The dtype of what comes out, None where the dtypes (or symbols) are refused."""
-        fits = self.written.fit == "trailing" and len(self.mask) >= len(self.output)
-        if self.symbols and not fits and not self.written.takes_symbols(self.keras):
+        if self.refuses_symbols:
             return None
         return result_dtype(self.written, *self.operands, keras=self.keras, symbols=self.symbolic)
 

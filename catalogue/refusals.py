@@ -86,7 +86,7 @@ def _refused_how(case: BroadcastCase) -> Refusal:
 
 def _refused_symbols(case: BroadcastCase, shapes_fit: bool) -> Refusal:
     misfit = not shapes_fit and (case.static or not _fits_but_for_batch(case))
-    if not case.written.takes_symbols(case.keras):
+    if case.refuses_symbols:
         return Refusal("construction", ("ValueError",))
     if case.result_dtype is None:
         classes = ("TypeError", "ValueError") if misfit else ("TypeError",)
