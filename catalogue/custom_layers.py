@@ -103,7 +103,10 @@ class NotingNamed(keras.layers.Layer):  # notes the mask of each of its tensors 
 _TIMES_TWO = """\
 class TimesTwo(keras.layers.Lambda):  # 2 * inputs, with or without a function for its mask
     def __init__(self, hands_on=False, **kwargs):
-        mask = (lambda inputs, mask=None: mask) if hands_on else None
+        def narrowed(inputs, mask=None):  # valid in rows of which the first step is
+            return None if mask is None else mask & mask[:, :1]
+
+        mask = narrowed if hands_on else None
         super().__init__(lambda inputs: 2 * inputs, mask=mask, **kwargs)"""
 
 CUSTOM_LAYERS: dict[str, str] = {

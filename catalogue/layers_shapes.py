@@ -6,9 +6,11 @@ is told that it does not. `data_format="channels_first"` is left out: steps stan
 
 from __future__ import annotations
 
+import numpy as np
+
 from catalogue import shapes_reference as reference
 from catalogue.contracts import dropped, kept
-from catalogue.layer_cases import LayerEntry, Sequences
+from catalogue.layer_cases import LayerCase, LayerEntry, Sequences
 from catalogue.specs import Argument, Spec
 from catalogue.windows import through_windows
 
@@ -43,6 +45,12 @@ def _has_rank_of_dims(spec: Spec, shapes: _Shapes) -> bool:
     dims = spec.get("dims")
     assert isinstance(dims, tuple)
     return len(dims) == len(shapes[0]) - 1
+
+
+def _narrowed(case: LayerCase) -> np.ndarray | None:
+    """The mask of the Lambda's own function: valid in rows of which the first step is."""
+    mask = kept(case)
+    return None if mask is None else np.asarray(mask & mask[:, :1])
 
 
 def _dense_weights(spec: Spec, shapes: _Shapes) -> _Shapes:
@@ -191,7 +199,7 @@ ENTRIES = (
     LayerEntry(
         "Lambda(with mask)",
         "layers/core_layers/lambda",
-        kept,
+        _narrowed,
         reference.doubled,
         of="TimesTwo",
         fixed={"hands_on": True},

@@ -204,10 +204,11 @@ def layer_mask_precedence(case: LayerCase) -> Plan:
         return expression("~mask", "travelling_mask", mask=setting.mask(place))
 
     setting.call("z", travelling=other)
-    comparisons = [
+    comparisons: list[Comparison] = [
         Agrees(name, setting.at_valid("z", k), setting.at_valid("y", k))
         for k, name in enumerate(setting.names)
     ]
+    comparisons.append(Agrees("mask", Output("z.mask"), Output("y.mask")))
     return Plan(tuple(setting.steps), tuple(comparisons))
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -55,6 +57,11 @@ def the_mask_goes_out_as_it_came_in(asked: Asked) -> Answer | None:
     mask = asked.masks[0]
     floats = mask is not None and mask.dtype.kind == "f"
     return Answer(mask=mask, cast=asked.setting.compute_dtype if floats else "")
+
+
+def the_travelling_mask_goes_out(asked: Asked) -> Answer | None:
+    """The mask that goes out is the one that travels, or none, whatever is given explicitly."""
+    return Answer(mask=asked.travelling[0])
 
 
 def a_mask_is_made_of_values_alone(asked: Asked) -> Answer | None:
@@ -236,6 +243,17 @@ def _fitted(asked: Asked) -> Masks:
     return found
 
 
+def _of_both_directions(asked: Asked) -> Callable[[str], Any] | None:
+    """What sequences of a Bidirectional convolution hold where a step is valid."""
+    mask, inner = asked.masks[0], asked.case.spec.get("layer")
+    convolutional = isinstance(inner, Spec) and inner.layer == "ConvLSTM1D"
+    if mask is None or not convolutional or mask.shape != asked.inputs[0].shape[:2]:
+        return None
+    assert isinstance(inner, Spec)
+    held = masked_steps_hold_anything(asked) if inner.get("return_sequences") else None
+    return held.outputs if held is not None else None
+
+
 def _as_usual(asked: Asked) -> Answer | None:
     """What a layer gives of masks that fit."""
     layer = asked.case.spec.layer
@@ -253,8 +271,7 @@ def _as_usual(asked: Asked) -> Answer | None:
         huge |= np.zeros_like(huge) if used is None else ~used.reshape(len(huge), -1).any(axis=1)
     # Masked steps of some layers are not documented.
     setting = LayerSetting(asked.given("float64").case)
-    held = masked_steps_hold_anything(asked) if "ConvLSTM" in repr(asked.case.spec) else None
-    documented = held.outputs if held is not None and held.outputs else asked.reference()
+    documented = _of_both_directions(asked) or asked.reference()
 
     def outputs(dtype: str) -> list[np.ndarray]:
         found = without_rows(huge, documented(dtype))
@@ -290,6 +307,7 @@ _ALL: tuple[Departure, ...] = (
     only_rows_that_hold_padding,
     scores_of_masked_values_are_shifted,
     the_mask_goes_out_as_it_came_in,
+    the_travelling_mask_goes_out,
 )
 
 DEPARTURES: dict[str, Departure] = {

@@ -27,6 +27,8 @@ from strategies.layers import (
 __all__ = ["layer_facts", "layer_strata", "layer_traits", "simpler_layer"]
 
 _BATCHES = 3  # ragged batches for each configuration that is drawn
+_THINNED = 3  # the share of a property of which `quick` meets a third,
+_FEWEST = 6  # and how many configurations it meets at least
 _SEEDS = 10  # with which configurations are drawn until one suits a property
 
 
@@ -59,7 +61,8 @@ def _share(property: Property, found: list[LayerConfiguration]) -> list[LayerCon
     One that is `apart` meets others, all through the list.
     """
     if not property.apart:
-        return found[: -(-len(found) // property.share)]
+        fewest = _FEWEST if property.share <= _THINNED else 1
+        return found[: max(fewest, -(-len(found) // property.share))]
     count = max(1, min(property.share, len(found)))
     return found[zlib.crc32(property.name.encode()) % count :: property.share]
 

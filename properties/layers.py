@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -81,6 +82,29 @@ def layer_isolation(case: LayerCase) -> Plan:
         for k, name in enumerate(setting.names)
     ]
     return Plan(tuple(setting.steps), tuple(agree))
+
+
+@declare(
+    family="layers",
+    source="keras.io/api/layers/normalization_layers/batch_normalization: in training the layer "
+    "updates moving_mean and moving_var, with which it normalizes in inference; `mask`",
+    applies=lambda case: reaches(case) and case.training is True,
+    of=lambda layer: LAYER_ENTRIES[layer].layer == "BatchNormalization",
+    choices=("other",),
+)
+def moving_statistics(case: LayerCase) -> Plan:
+    """What masked steps hold in training changes nothing in what inference gives afterwards."""
+    setting = LayerSetting(case)
+    trained = setting.call("y")
+    inference = {**trained.kwargs, "training": False}
+    after = dataclasses.replace(trained, name="after", kwargs=inference)
+    setting.steps.append(after)
+    other = setting.call("z", content=case.other, layer=setting.layer(another=True))
+    setting.steps.append(dataclasses.replace(after, name="after_other", layer=other.layer))
+    contents = {case.other, *(tensor.content for tensor in case.tensors if tensor.masked)}
+    level: Level = "must" if contents <= set(FINITE_CONTENTS) else "should"
+    sides = setting.at_valid("after_other"), setting.at_valid("after")
+    return Plan(tuple(setting.steps), (Agrees("output after training", *sides, None, level),))
 
 
 @declare(
