@@ -31,25 +31,31 @@ _MASK_VALUES: tuple[Argument, ...] = (0.0, -1.0, 0.1, 1e4)
 def masking_source(case: LayerCase, place: int, content: Content) -> tuple[str, str]:
     """Values of which a step has some, and never all, equal to `mask_value`; it as padding.
 
-    The other values lie so far from every mask value that no cast makes them equal. A masked
-    step may hold a zero of the other sign, which equals zero.
+    The other values lie so far from every mask value that no cast makes them equal; in single and
+    double precision some lie next to it. A masked step may hold a zero of the other sign, which
+    equals zero.
     """
     tensor = case.tensors[place]
     value = _mask_value(case.spec)
     padding = -0.0 if value == 0 and tensor.seed % 2 else value
-    return _partly(tensor, value, case.dtype), f"np.array({padding!r}, {case.dtype!r})"
+    return _partly(case, tensor, value), f"np.array({padding!r}, {case.dtype!r})"
 
 
-def _partly(tensor: Tensor, value: float, dtype: str) -> str:
+def _partly(case: LayerCase, tensor: Tensor, value: float) -> str:
     shape, seed = tensor.shape, tensor.seed
     size = int(np.prod(tensor.rest))
     free = f"np.arange({size}).reshape({tensor.rest}) != {seed % size}"
     equal = f"({free}) & (np.random.default_rng({seed}).random({shape}) < 0.4)"
-    return (
-        f"np.where({equal}, {value!r}, "
+    others = (
         f"np.copysign(np.random.default_rng({seed + 1}).uniform(0.2, 0.8, {shape}), "
-        f"np.random.default_rng({seed + 2}).uniform(-1, 1, {shape}))).astype({dtype!r})"
+        f"np.random.default_rng({seed + 2}).uniform(-1, 1, {shape}))"
     )
+    if {case.dtype, case.policy} <= {"float32", "float64"}:  # which tell it from its neighbour
+        near = value * (1 + 1e-6) if value else 1e-9
+        others = (
+            f"np.where(np.random.default_rng({seed + 4}).random({shape}) < 0.2, {near}, {others})"
+        )
+    return f"np.where({equal}, {value!r}, {others}).astype({case.dtype!r})"
 
 
 def _carried_source(case: LayerCase, place: int, content: Content) -> tuple[str, str]:
@@ -57,7 +63,7 @@ def _carried_source(case: LayerCase, place: int, content: Content) -> tuple[str,
     tensor = case.tensors[place]
     value = _mask_value(case.spec)
     whole, made = _whole(tensor, len(tensor.rest)), f"np.array({value!r}, {case.dtype!r})"
-    return f"np.where({whole}, {made}, {_partly(tensor, value, case.dtype)})", ""
+    return f"np.where({whole}, {made}, {_partly(case, tensor, value)})", ""
 
 
 def _whole(tensor: Tensor, behind: int) -> str:
