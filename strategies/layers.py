@@ -165,9 +165,10 @@ def layer_cases(
     whole = tuple(_over_again(row, configuration) for row in first.mask)
     wanted = _masked(configuration.masked, configuration.count)
     tensors: list[Tensor] = []
-    # Of three or more tensors all have the same mask as often as not: one draw for each would
-    # nearly always make some differ.
-    alike = configuration.count > 2 and draw(st.booleans(), label="all the same mask")
+    # Of three or more tensors that meet, all have the same mask as often as not: one draw for each
+    # would nearly always make some differ. A key's mask beside that of its value is to differ.
+    meet = configuration.count > 2 and configuration.same_steps
+    alike = meet and draw(st.booleans(), label="all the same mask")
     for place in range(configuration.count):
         # Without a shared number of steps a key has those of its value.
         model = tensors[1].mask if place > 1 and not configuration.same_steps else whole
