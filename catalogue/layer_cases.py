@@ -176,7 +176,8 @@ class LayerEntry:
     or None where it carries none. Where it carries none and masks are not used up on the way
     either, it `stops` them, and the user has to be told. `isolates` says whether outputs at valid
     steps (all of them, where no mask comes out) do not depend on what masked steps hold.
-    `outputs` counts the tensors that a call hands back; `positions` gives, for each of them, what
+    `outputs` counts the tensors that a call hands back, `carriers` those of them, the first, that
+    carry the mask; `positions` gives, for each of them, what
     is valid of it, as an array that broadcasts to it, or None where all is; by default the first
     is valid where its mask says, the others everywhere. `reference` gives the output (a list,
     where there are several) in NumPy, or is None where chance decides (dropout in training).
@@ -221,6 +222,7 @@ class LayerEntry:
     # A layer is traced anew for each batch of known size, so that few are.
     statics: tuple[bool, ...] = (False, False, False, True)
     outputs: Callable[[LayerCase], int] = lambda case: 1
+    carriers: Callable[[LayerCase], int] = lambda case: 1
     positions: Callable[[LayerCase], list[np.ndarray | None]] | None = None
     weights: Callable[[Spec, Shapes], list[tuple[int, ...]]] = lambda spec, shapes: []
     source: Callable[[LayerCase, int, Content], tuple[str, str]] | None = None

@@ -62,6 +62,7 @@ def _bidirectional(
         mask_dtypes=("bool", "int32", "float32"),  # "binary tensor", by the pages of the layers
         trainings=(None, False, True),
         outputs=wrapper_reference.bidirectional_outputs,
+        carriers=lambda case: 1 if case.spec.get("merge_mode", "concat") is not None else 2,
         positions=_all_said,
         weights=wrapper_reference.bidirectional_weights,
         most=most,

@@ -46,7 +46,11 @@ def passage(case: LayerCase) -> Plan:
     if setting.entry.stops:  # where none goes out the user is told: another property
         kept = expression("expected if mask is None else mask", mask=out, expected=expected)
         return Plan(tuple(setting.steps), (Agrees("mask", kept, expected, None, level),))
-    return Plan(tuple(setting.steps), (Agrees("mask", out, expected, None, level),))
+    agree = [Agrees("mask", out, expected, None, level)]
+    for place in range(1, setting.entry.carriers(case)):
+        carried = Output("y.mask", place)
+        agree.append(Agrees(f"mask of output {place}", carried, expected, None, level))
+    return Plan(tuple(setting.steps), tuple(agree))
 
 
 @declare(
