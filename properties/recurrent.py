@@ -90,6 +90,19 @@ def symbolic_shape(case: RecurrentCase) -> Plan:
     return Plan(setting.plan_steps(), tuple(comparisons))
 
 
+@declare(
+    family="recurrent",
+    source=f"{_GUIDE}, Mask propagation in the Functional API; {_RNN_PAGE}, return_sequences",
+)
+def outgoing_mask(case: RecurrentCase) -> Plan:
+    """The mask goes out with a sequence of outputs, in its order; with a last output none does."""
+    setting = Setting(case)
+    setting.call("y")
+    goes_out = setting.has_sequence and _masked(case)
+    expected = setting.processed if goes_out else literal(None)
+    return Plan(setting.plan_steps(), (Agrees("mask", Output("y.mask"), expected),))
+
+
 # -- 2. Held state -----------------------------------------------------------------------
 
 

@@ -82,6 +82,22 @@ def mask_delivery(case: RecurrentCase) -> Plan:
 
 @declare(
     family="recurrent",
+    source="keras.io/api/layers/base_layer, get_config and from_config: 'the same layer can be "
+    "reinstantiated later'",
+    share=4,
+)
+def restored_is_the_same(case: RecurrentCase) -> Plan:
+    """A layer that is made anew from its own configuration gives the same, the mask included."""
+    setting = Setting(case)
+    setting.call("y")
+    setting.call("z", layer=setting.restored())
+    agree = setting.all_agree("z", "y", tolerance=setting.tolerance)
+    mask = Agrees("mask", Output("z.mask"), Output("y.mask"))
+    return Plan(setting.plan_steps(), (*agree, mask))
+
+
+@declare(
+    family="recurrent",
     source=f"{_RNN_PAGE}, Arguments, return_state",
     applies=lambda case: not case.spec.get("return_state"),
     share=4,

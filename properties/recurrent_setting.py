@@ -172,12 +172,21 @@ class Setting:
             self._built[key] = name
         return self._built[key]
 
+    def restored(self) -> str:
+        """Make the layer anew from its own configuration and give its name."""
+        restored = dataclasses.replace(self._build_of(self.layer()), name="restored", restored=True)
+        self.steps.append(restored)
+        return restored.name
+
+    def _build_of(self, layer: str) -> Build:
+        return next(one for one in self.steps if isinstance(one, Build) and one.name == layer)
+
     def _unused(self, layer: str) -> str:
         """This layer, or where it is stateful and was called already, it built once more.
 
         Two calls that are compared must not see each other's states.
         """
-        build = next(s for s in self.steps if isinstance(s, Build) and s.name == layer)
+        build = self._build_of(layer)
         if not build.spec.get("stateful") or layer not in self._called:
             return layer
         again = dataclasses.replace(build, name=f"{layer}_{len(self._called) + 1}")

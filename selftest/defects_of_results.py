@@ -144,6 +144,15 @@ def _mask_lost(real: Any, layer: Any, *args: Any, **kwargs: Any) -> Any:
     return real(layer, *args, **kwargs)
 
 
+def _no_mask_of_stateful(real: Any, layer: Any, *args: Any, **kwargs: Any) -> Any:
+    mask = real(layer, *args, **kwargs)
+    return None if layer.stateful else mask
+
+
+def _incomplete_configuration(real: Any, layer: Any) -> Any:
+    return {k: value for k, value in real(layer).items() if k != "zero_output_for_mask"}
+
+
 RESULT_DEFECTS = [
     Defect(
         "states running",
@@ -312,5 +321,21 @@ RESULT_DEFECTS = [
         "LSTM",
         _real,
         {"reset_state": _half_reset, "reset_states": _half_reset},
+    ),
+    Defect(
+        "no mask of a stateful layer",
+        "The mask does not go out with the outputs of a stateful layer.",
+        ("outgoing_mask",),
+        "SimpleRNN",
+        _real,
+        {"compute_mask": _no_mask_of_stateful},
+    ),
+    Defect(
+        "zero_output_for_mask not in the configuration",
+        "A layer that is restored from its configuration holds the last output at masked steps.",
+        ("restored_is_the_same",),
+        "LSTM",
+        _real,
+        {"get_config": _incomplete_configuration},
     ),
 ]

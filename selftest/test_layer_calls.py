@@ -100,6 +100,19 @@ def _warns(keras: Any, tf: Any) -> type:
     return Activation
 
 
+def _remembers_padding(keras: Any, tf: Any) -> type:
+    class BatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]
+        def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
+            outputs = super().call(inputs, training=training, mask=mask)
+            if training:
+                self.moving_variance.assign(
+                    self.moving_variance + tf.cast(tf.reduce_mean(inputs**2), "float32")
+                )
+            return outputs
+
+    return BatchNormalization
+
+
 DEFECTS: dict[str, tuple[str, Callable[[Any, Any], type]]] = {
     "no_trace": ("Activation", _takes_masks_off),
     "layer_symbolic": ("Activation", _promises_no_mask),
@@ -110,6 +123,7 @@ DEFECTS: dict[str, tuple[str, Callable[[Any, Any], type]]] = {
     "wrong_mask_refused": ("GlobalAveragePooling1D", _cuts_masks),
     "round_trip": ("Dense", _forgets_an_argument),
     "told": ("Activation", _warns),
+    "moving_statistics": ("BatchNormalization", _remembers_padding),
 }
 
 

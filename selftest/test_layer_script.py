@@ -36,6 +36,9 @@ CASES = {
         other="tenth",
     ),
     "Noting": LayerCase(Spec("Noting"), (TENSOR,)),
+    "BatchNormalization": LayerCase(
+        Spec("BatchNormalization"), (TENSOR,), training=True, other="tenth"
+    ),
     "Add": LayerCase(Spec("Add"), (TENSOR, TENSOR), other="tenth"),
 }
 
