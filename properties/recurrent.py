@@ -99,7 +99,7 @@ def outgoing_mask(case: RecurrentCase) -> Plan:
     setting = Setting(case)
     setting.call("y")
     goes_out = setting.has_sequence and _masked(case)
-    expected = setting.processed if goes_out else literal(None)
+    expected = setting.transposed(setting.processed) if goes_out else literal(None)
     return Plan(setting.plan_steps(), (Agrees("mask", Output("y.mask"), expected),))
 
 

@@ -250,14 +250,14 @@ class Setting:
         given_inputs = inputs if inputs is not None else self.inputs
         if masked == "embedding":
             given_inputs = inputs if inputs is not None else self.tokens
-        mask, given_inputs = self._transposed(mask), self._transposed(given_inputs)
+        mask, given_inputs = self.transposed(mask), self.transposed(given_inputs)
         tensor: Operand = given_inputs
         if masked == "embedding":
             tensor = Through(self._maker("embedding", "zeros"), (given_inputs,))
         elif masked == "masking":
             tensor = Through(self._maker("masking", content or self.case.batch.content), (tensor,))
         elif masked == "travelling" or travelling is not None:
-            carried = mask if travelling is None else self._transposed(travelling)
+            carried = mask if travelling is None else self.transposed(travelling)
             tensor = Through(self._maker("travelling", "zeros"), (given_inputs, carried))
         args: list[Operand] = [tensor]
         kwargs: dict[str, Operand] = {}
@@ -295,7 +295,8 @@ class Setting:
         """The shape that the layer gives to so many rows of so many steps."""
         return (steps, batch, *rest) if self.time_major else (batch, steps, *rest)
 
-    def _transposed(self, array: Expression) -> Expression:
+    def transposed(self, array: Expression) -> Expression:
+        """An array of shape (batch, step, ...) as the layer takes it: with steps first, maybe."""
         return expression("x.swapaxes(0, 1)", x=array) if self.time_major else array
 
     def compact_inputs(self, rows: list[int], length: int) -> Expression:
