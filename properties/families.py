@@ -50,6 +50,7 @@ __all__ = ["FAMILIES", "Family"]
 _FEWEST = 8  # configurations that thinning leaves
 # What holds of layers of one cell in full is looked at there.
 _DEAR = {"RNN(stacked cells)": 4, "RNN": 2}
+_THINNED = 3  # the share of all configurations that `quick` meets
 _BATCHES = 3  # ragged batches for each configuration that is drawn
 
 
@@ -106,8 +107,6 @@ def _recurrent_strata(
     property: Property, layer: str, keras_major: int, mode: str, seed: int
 ) -> Strata:
     entry = LAYERS[layer]
-    # Each property meets other pairs: together they meet more than any one of them.
-    salted = zlib.crc32(property.name.encode()) if property.share > 1 else 0
 
     def keep(mask_form: str) -> bool:
         probe = _Probe(Spec(layer), CallForm(mask=mask_form))  # type: ignore[arg-type]
@@ -116,7 +115,7 @@ def _recurrent_strata(
     found = configurations(entry, keras_major=keras_major, seed=seed, keep=keep)
     found = [configuration for configuration in found if property.applies(configuration)]
     domains = domains_of([one.chosen for one in found])
-    found = _thinned(found, property.share * _DEAR.get(layer, 1), seed + salted)
+    found = _share(property, layer, found, seed)
     rng = random.Random(f"{property.name} {layer} {seed}")
     strata = []
     used: collections.Counter[str] = collections.Counter()
@@ -150,6 +149,20 @@ class _Probe:
 
     def with_all_flags(self) -> _Probe:
         return _Probe(self.spec.replace(**dict.fromkeys(FLAGS, True)), self.form)
+
+
+def _share(property: Property, layer: str, found: list[Any], seed: int) -> list[Any]:
+    """The configurations that a property meets of a layer.
+
+    Where all are thinned out, as in `quick`, all properties go by the same ones, so that they share
+    traces. Of these each meets others: together they meet more than any one of them.
+    """
+    share, dear = property.share, _DEAR.get(layer, 1)
+    if share % _THINNED == 0:
+        found = _thinned(found, _THINNED * dear, seed)
+        share, dear = share // _THINNED, 1
+    salted = zlib.crc32(property.name.encode()) if share > 1 else 0
+    return _thinned(found, share * dear, seed + salted)
 
 
 def _thinned(found: list[Any], share: int, seed: int) -> list[Any]:
