@@ -196,7 +196,7 @@ def folded(
     it is cast before; where the graph is `keeping` masks, not for those that take a single one as
     an argument.
     """
-    kept: dict[int, _Known] = {}
+    handed: dict[int, _Known] = {}  # along an edge of the graph, with its mask
     tensors = [_Known(array, mask, True) for array, mask in zip(inputs, case.masks, strict=True)]
     stages: list[Stage] = []
     kinds, layers = [case.dtype] * len(tensors), 0
@@ -205,7 +205,7 @@ def folded(
             entry = entry_of_node(node)
             takes = entry.explicit and len(node.inputs) == 1
             there = [
-                kept.get(number, tensors[number]) if takes else tensors[number]
+                handed.get(number, tensors[number]) if takes else tensors[number]
                 for number in node.inputs
             ]
             given = [
@@ -240,7 +240,7 @@ def folded(
                 for number in node.inputs:
                     if kinds[number] == node.policy.removeprefix("mixed_"):
                         if keeping:
-                            kept.setdefault(number, tensors[number])
+                            handed.setdefault(number, tensors[number])
                         tensors[number] = _unmasked(tensors[number])
                         before = number - len(case.tensors)
                         if before >= 0:  # the model hands on the same tensor

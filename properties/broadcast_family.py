@@ -13,14 +13,13 @@ from hypothesis import strategies as st
 from catalogue.broadcasting import BroadcastCase
 from catalogue.hazards import witnesses
 from properties.registry import Property
-from properties.strata import Strata, Stratum
+from properties.strata import THINNED, Strata, Stratum
 from strategies.ways import every_small, strata_of, way_cases
 
 __all__ = ["product_strata", "simpler_product"]
 
 _TOGETHER = 5  # strata of an example: one by one, Hypothesis would cost more than the products
 _CHUNK = 500
-_THINNED = 3  # the share of a property of which `quick` meets a third
 _ABOUT = {"intended_axes": False, "product_dtype": True}  # of strata of dtypes, or of the others
 
 
@@ -46,7 +45,7 @@ def product_strata(
         # Models are dear: a third of them in each round, and one where each shape is traced, or
         # where little is met (`quick`). Each way and property begins elsewhere.
         first = seed + zlib.crc32(f"{property.name} {layer}".encode())
-        few = mode == "graph" or property.share >= _THINNED
+        few = mode == "graph" or property.share >= THINNED
         count = 1 if few else -(-len(models) // 3)
         names += [models[(first + place) % len(models)] for place in range(count)]
     if mode == "xla":  # which compiles for each shape: a third, another one in each round

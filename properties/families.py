@@ -34,7 +34,7 @@ from properties.chain_family import (
 )
 from properties.layer_family import layer_facts, layer_strata, layer_traits, simpler_layer
 from properties.registry import Property
-from properties.strata import Strata, Stratum, domains_of
+from properties.strata import THINNED, Strata, Stratum, domains_of
 from properties.training_family import (
     simpler_training,
     training_facts,
@@ -50,7 +50,6 @@ __all__ = ["FAMILIES", "Family"]
 _FEWEST = 8  # configurations that thinning leaves
 # What holds of layers of one cell in full is looked at there.
 _DEAR = {"RNN(stacked cells)": 4, "RNN": 2}
-_THINNED = 3  # the share of all configurations that `quick` meets
 _BATCHES = 3  # ragged batches for each configuration that is drawn
 
 
@@ -158,9 +157,9 @@ def _share(property: Property, layer: str, found: list[Any], seed: int) -> list[
     traces. Of these each meets others: together they meet more than any one of them.
     """
     share, dear = property.share, _DEAR.get(layer, 1)
-    if share % _THINNED == 0:
-        found = _thinned(found, _THINNED * dear, seed)
-        share, dear = share // _THINNED, 1
+    if share % THINNED == 0:
+        found = _thinned(found, THINNED * dear, seed)
+        share, dear = share // THINNED, 1
     salted = zlib.crc32(property.name.encode()) if share > 1 else 0
     return _thinned(found, share * dear, seed + salted)
 

@@ -15,7 +15,7 @@ from catalogue.layers import LAYER_ENTRIES, entry_of
 from catalogue.specs import Spec
 from catalogue.traits import batch_traits
 from properties.registry import Property
-from properties.strata import Strata, Stratum, domains_of
+from properties.strata import THINNED, Strata, Stratum, domains_of
 from strategies.layers import (
     LayerConfiguration,
     kinds_in_turn,
@@ -27,8 +27,7 @@ from strategies.layers import (
 __all__ = ["layer_facts", "layer_strata", "layer_traits", "simpler_layer"]
 
 _BATCHES = 3  # ragged batches for each configuration that is drawn
-_THINNED = 3  # the share of a property of which `quick` meets a third,
-_FEWEST = 6  # and how many configurations it meets at least
+_FEWEST = 6  # configurations of a property of which `quick` meets a third
 _SEEDS = 10  # with which configurations are drawn until one suits a property
 
 
@@ -61,7 +60,7 @@ def _share(property: Property, found: list[LayerConfiguration]) -> list[LayerCon
     One that is `apart` meets others, all through the list.
     """
     if not property.apart:
-        fewest = _FEWEST if property.share <= _THINNED else 1
+        fewest = _FEWEST if property.share <= THINNED else 1
         return found[: max(fewest, -(-len(found) // property.share))]
     count = max(1, min(property.share, len(found)))
     return found[zlib.crc32(property.name.encode()) % count :: property.share]

@@ -21,6 +21,7 @@ from execution.implementation import ImplementationMissing, Installed, installed
 from properties.cells import Profile, cells, load_checked
 from properties.deaths import account
 from properties.journal import Journal
+from properties.strata import THINNED
 from properties.test_conformance import FAMILIES, PROPERTIES, blank
 from reports.ledger_file import LedgerError
 from reports.record import Environment, Finding, RecordError, check_folder
@@ -43,7 +44,7 @@ class Run:
 
         option = config.option
         profiles = {
-            "quick": Profile("quick", examples=1, thin=3),
+            "quick": Profile("quick", examples=1, thin=THINNED),
             "standard": Profile("standard", examples=1),
             "nightly": Profile(
                 "nightly",

@@ -55,10 +55,11 @@ def load(paths: Iterable[str | os.PathLike[str]]) -> Loaded:
     sources: list[Source] = []
     left_out: list[LeftOut] = []
     seen: dict[bytes, Path] = {}
-    for path in (one for given in paths for one in _places(Path(given))):
+    for place in (one for given in paths for one in _places(Path(given))):
+        path = place
         if path.is_dir():
             failed = _failed(path)
-            path /= "record.json"  # noqa: PLW2901
+            path /= "record.json"
             if failed and not path.exists():
                 left_out.append(LeftOut(path, clean(failed, _SENTENCE)))
                 continue
