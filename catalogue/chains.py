@@ -194,7 +194,7 @@ def folded(
     `passages` are contracts of masks other than the documented ones, by the layer's name; what
     layers of the names `taking` are called on has lost its mask for those that come later, unless
     it is cast before; where the graph is `keeping` masks, not for those that take a single one as
-    an argument.
+    an argument and need no cast.
     """
     handed: dict[int, _Known] = {}  # along an edge of the graph, with its mask
     tensors = [_Known(array, mask, True) for array, mask in zip(inputs, case.masks, strict=True)]
@@ -203,7 +203,8 @@ def folded(
     with np.errstate(all="ignore"):
         for place, node in enumerate(case.nodes):
             entry = entry_of_node(node)
-            takes = entry.explicit and len(node.inputs) == 1
+            cast = kinds[node.inputs[0]] != node.policy.removeprefix("mixed_")
+            takes = entry.explicit and len(node.inputs) == 1 and not cast
             there = [
                 handed.get(number, tensors[number]) if takes else tensors[number]
                 for number in node.inputs

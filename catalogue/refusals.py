@@ -91,6 +91,8 @@ def _refused_symbols(case: BroadcastCase, shapes_fit: bool) -> Refusal:
     if case.result_dtype is None:
         classes = ("TypeError", "ValueError") if misfit else ("TypeError",)
         return Refusal("construction", classes)
+    if not misfit and case.mode == "eager" and case.written.rule == "leading":
+        return Refusal("run", ("ValueError",))  # the function itself is called, and knows shapes
     return Refusal("construction", ("ValueError",)) if misfit else _AT_RUN
 
 

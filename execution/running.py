@@ -41,6 +41,11 @@ from execution.training import Models
 __all__ = ["MODES", "Counters", "Execution", "Failure", "Misplaced", "Results", "Runner"]
 
 
+_RAISED = re.compile(r"\w+(Error|Exception): ")
+# What stands around the line that says what is wrong.
+_FRAME = re.compile(r"(\w+(Error|Exception): )?Exception encountered when |in user code:")
+
+
 class Misplaced(Exception):
     """An output lies on another device than the one under test: what was tested is not known."""
 
@@ -171,7 +176,7 @@ class Runner:
                 told = of_masks(warned)
                 presence = [mask is not None for mask in masks]
                 results.outputs[f"{step.name}.lengths"] = tuple(map(lengths_of, tensors))
-                arrays = self._hand_back(list(map(padded, tensors)))
+                arrays = self._hand_back(tensors)
                 mask_arrays = [np.asarray(padded(mask)) for mask in masks if mask is not None]
         else:
             traced = self._calls.traced(step, scope, values, mode)
@@ -202,10 +207,12 @@ class Runner:
 
     def _hand_back(self, tensors: list[Any]) -> list[np.ndarray]:
         for tensor in tensors:
+            if hasattr(tensor, "flat_values"):
+                continue  # most kernels for ragged tensors are there for CPUs alone
             # TensorFlow quietly places elsewhere what it cannot place as asked.
             if tensor.dtype.is_floating and not tensor.device.lower().endswith(self._device[1:]):
                 raise Misplaced(f"asked for {self._device}, got an output on {tensor.device}")
-        return [np.asarray(tensor) for tensor in tensors]
+        return [np.asarray(padded(tensor)) for tensor in tensors]
 
     def _tensor(self, value: np.ndarray) -> Any:
         return self._tf.constant(value)
@@ -273,12 +280,13 @@ def _said(error: Exception) -> str:
     """
     text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
     text = re.split(r"(Call a|A)rguments received by", text)[0]
+    text = re.sub(r'^( *)File ".*", line \d+.*\n(\1 +.*\n)?', "", text, flags=re.MULTILINE)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    lines = [line for line in lines if not line.startswith("Exception encountered when")] or lines
+    lines = [line for line in lines if not _FRAME.match(line)] or lines
     if not lines:
         return "no message"
     node = next((place for place, line in enumerate(lines) if "{{node" in line), 0)
     if lines[0].startswith("Graph execution error") and node:
         return lines[node - 1][:300]
-    raised = [line for line in lines if re.match(r"\w+(Error|Exception): ", line)]
+    raised = [line for line in lines if _RAISED.match(line)]
     return (raised[-1].split(": ", 1)[1] if raised else lines[0])[:300]

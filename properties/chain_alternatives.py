@@ -7,6 +7,7 @@ import functools
 import msgspec
 import numpy as np
 
+from catalogue.cases import CONTENTS
 from catalogue.chains import ChainCase, Stage, folded
 from catalogue.expressions import Output, expression, literal
 from catalogue.layer_cases import LayerCase
@@ -33,6 +34,10 @@ _JOINED_BY_OR = dict.fromkeys(
     ("Add", "Multiply", "Average", "Maximum", "Minimum", "Concatenate"), _or
 )
 
+# What it is given at inference is what it hands back: one tensor, with one mask.
+_SAME_TENSOR = frozenset({"Dropout"})
+_HUGE = frozenset(CONTENTS).difference(("zeros", "ones", "tenth", "noise"))
+
 
 def as_if_masks_were_joined_by_or(case: ChainCase) -> Plan:
     """Behind a merging layer stands the OR of the masks that meet, and all else follows from it.
@@ -47,14 +52,23 @@ def as_if_heads_took_masks(case: ChainCase) -> Plan:
     """What MultiHeadAttention is called on has no mask for the layers that are called later.
 
     A Functional model hands masks to those that take one as an argument, whatever became of it.
+    Outputs are not looked at where heads multiply padding that is huge, nor anything behind
+    layers that hand back the very tensor that they were given.
     """
     setting = ChainSetting(case)
+    if _SAME_TENSOR.intersection(node.spec.layer for node in case.nodes):
+        setting.call("y", setting.model())
+        return Plan(tuple(setting.steps), (Runs("runs", "y"),))
     stages = setting.stages_with(
         taking=("MultiHeadAttention",),
         passages=_JOINED_BY_OR,
         keeping=case.way == "functional" and not case.nests,
     )
-    return _stands(setting, stages)
+    plan = _stands(setting, stages)
+    if _HUGE.intersection(tensor.content for tensor in case.tensors):
+        masks = (one for one in plan.comparisons if not one.name.startswith("output of "))
+        plan = Plan(plan.steps, tuple(masks))
+    return plan
 
 
 def as_if_the_mask_were_given_again(case: ChainCase) -> Plan:

@@ -238,6 +238,7 @@ class Recorder:
         *_, last = str(excrepr).strip().splitlines() or [""]
         self._stopped = f"internal error: {last}"
 
+    @pytest.hookimpl(tryfirst=True)  # before anything that may be interrupted once more
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Make the record, write it, and fail a run of which the account does not come out."""
         if session.config.getoption("collectonly", False):

@@ -28,6 +28,7 @@ class TimeLimit:
         self._timer.daemon = True
         self._timer.start()
 
+    @pytest.hookimpl(tryfirst=True)  # pytest-xdist waits there until its workers have ended
     def pytest_sessionfinish(self) -> None:
         """The run has come to its end in time, or is coming to it."""
         if self._timer is not None:

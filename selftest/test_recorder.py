@@ -278,6 +278,25 @@ def test_cell(n, record_property):
     assert len(record.entries) + len(record.not_run) == 6
 
 
+def test_what_is_interrupted_while_it_ends_leaves_a_record(suite: Suite) -> None:
+    """The record is written before other plugins, such as pytest-xdist, wait for anything."""
+    suite.run(
+        """
+class Waiting:
+    def pytest_sessionfinish(self):
+        raise KeyboardInterrupt
+
+def test_cell(record_property, request):
+    record_property("cell", ENTRY)
+    request.config.pluginmanager.register(Waiting())
+""",
+        "--limit=100",
+        apart=True,
+    )
+    assert suite.outcomes == {"test_cell": "holds"}
+    assert suite.record.complete
+
+
 def test_a_run_that_reaches_its_limit_leaves_a_whole_record(suite: Suite) -> None:
     """What hangs is ended with the run, and the record says why and what was not run."""
     result = suite.run(
