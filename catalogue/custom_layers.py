@@ -51,6 +51,18 @@ class Doubling(keras.layers.Layer):  # each step twice, and so its mask
         repeat = keras.ops.repeat if hasattr(keras, "ops") else tf.repeat
         return None if mask is None else repeat(mask, 2, axis=1)"""
 
+_FORKING = """\
+class Forking(keras.layers.Layer):  # two outputs: one has its mask from inside, one has none yet
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.inside = keras.layers.Activation("relu", dtype=self.dtype_policy)
+
+    def call(self, inputs):
+        return self.inside(inputs), tf.identity(inputs)
+
+    def compute_mask(self, inputs, mask=None):
+        return [mask, mask]"""
+
 _NOTING = """\
 class Noting(keras.layers.Layer):  # notes the mask that arrives
     def __init__(self, **kwargs):
@@ -115,6 +127,7 @@ CUSTOM_LAYERS: dict[str, str] = {
     "Opting": _OPTING,
     "Plain": _PLAIN,
     "Doubling": _DOUBLING,
+    "Forking": _FORKING,
     "Noting": _NOTING,
     "NotingList": _NOTING_LIST,
     "NotingBeside": _NOTING_BESIDE,

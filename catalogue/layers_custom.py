@@ -51,6 +51,19 @@ def _twice(given: Given) -> np.ndarray:
     return np.repeat(_at(cleared(given)[0], given.masks[0]), 2, axis=1)
 
 
+def _forked(given: Given) -> list[np.ndarray]:
+    return [_positive_where_valid(given), _at(cleared(given)[0], given.masks[0])]
+
+
+def _valid_twice(case: LayerCase) -> list[np.ndarray | None]:
+    """What is valid of both outputs: the steps of the one mask."""
+    mask = kept(case)
+    if mask is None:
+        return [None, None]
+    valid = mask.reshape(*mask.shape, *[1] * len(case.tensors[0].rest))
+    return [valid, valid]
+
+
 def _at(x: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
     """The values at valid steps, NaN elsewhere."""
     if mask is None:
@@ -82,6 +95,17 @@ ENTRIES = (
         sequences=Sequences(rests=_RESTS),
     ),
     LayerEntry("Doubling", _PAGE, _mask_twice, _twice, sequences=Sequences(rests=_RESTS)),
+    # What a layer inside has masked already leaves the other outputs to `compute_mask`.
+    LayerEntry(
+        "Forking",
+        _PAGE,
+        kept,
+        _forked,
+        sequences=Sequences(rests=_RESTS),
+        outputs=lambda case: 2,
+        carriers=lambda case: 2,
+        positions=_valid_twice,
+    ),
     # What those that note masks compute is not the matter: they have no reference.
     LayerEntry(
         "Noting",

@@ -78,7 +78,8 @@ _MASK_FORMS: tuple[tuple[MaskForm, MaskDtype, bool], ...] = (
     ("none", "bool", False),
 )
 _STATE_FORMS: tuple[StateForm, ...] = ("absent", "keyword", "none", "positional")
-_TRAINING = (None, False)
+# In training nothing is dropped (`strategies.configurations`): what is left out is random.
+_TRAINING = (None, False, True)
 _TIME_MAJOR = (False, False, False, True)
 
 

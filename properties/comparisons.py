@@ -70,8 +70,8 @@ class Agrees:
     Exactly is bitwise but for the sign of zero; NaN equals NaN. What is compared may be
     arrays or plain values (shapes); masks that are absent are None. Where both are `sums` over
     the rows of a batch, or of calls on sequences of other lengths, this is the bound on a device
-    other than a CPU: a GPU adds them up in another order. What is `refusable` may raise instead; the record says whether it
-    did.
+    other than a CPU: a GPU adds them up in another order. What is `refusable` may raise instead;
+    the record says whether it did.
     """
 
     name: str

@@ -156,6 +156,13 @@ MASK_DEFECTS = [
         _ignored(),
     ),
     Defect(
+        "mask ignored in training",
+        "Every step is computed on where training=True is passed.",
+        ("held_state",),
+        "GRU",
+        _ignored(lambda call: call.training is True),
+    ),
+    Defect(
         "mask shifted",
         "The mask of each step is that of the step before it.",
         ("compaction",),

@@ -23,7 +23,7 @@ from strategies.layers import layer_configurations, plain_case
 NAN = np.nan
 MAKERS = ["Masking", "Masking(masked tensor)", "Embedding", "Embedding(masked tokens)"]
 DISTRIBUTED = [name for name in LAYER_ENTRIES if name.startswith("TimeDistributed")]
-CUSTOM = ["Opting", "Plain", "Doubling", "Noting", "NotingList", "NotingBeside", "NotingNamed"]
+CUSTOM = ["Opting", "Plain", "Doubling", "Forking", "Noting", "NotingList", "NotingBeside", "NotingNamed"]
 
 
 def case_of(
@@ -251,7 +251,7 @@ def valid_cases(entry: LayerEntry) -> list[LayerCase]:
     return cases
 
 
-@pytest.mark.parametrize("name", [*MAKERS, *DISTRIBUTED, "Opting", "Plain", "Doubling"])
+@pytest.mark.parametrize("name", [*MAKERS, *DISTRIBUTED, "Opting", "Plain", "Doubling", "Forking"])
 def test_equals_unmasked_keras(name: str, implementation: Implementation) -> None:
     """Called eagerly, where nothing is masked, outputs are those of Keras, shapes too."""
     runner = Runner(implementation, Execution("cpu:0", "eager"))

@@ -302,22 +302,22 @@ def test_configurations_cross_all_flags_in_full(layer: str, keras_major: int, se
 
 # How many pairs of values there are, and how many the 64 configurations leave out at most.
 PAIRS = {
-    ("SimpleRNN", 2): (1147, 1),
-    ("SimpleRNN", 3): (1237, 4),
-    ("LSTM", 2): (1403, 1),
-    ("LSTM", 3): (1393, 4),
-    ("GRU", 2): (1513, 3),
-    ("GRU", 3): (1503, 3),
-    ("RNN", 2): (1684, 4),
-    ("RNN", 3): (1674, 5),
-    ("RNN(stacked cells)", 2): (1684, 4),
-    ("RNN(stacked cells)", 3): (1674, 5),
+    ("SimpleRNN", 2): (1195, 1),
+    ("SimpleRNN", 3): (1287, 4),
+    ("LSTM", 2): (1456, 1),
+    ("LSTM", 3): (1446, 5),
+    ("GRU", 2): (1568, 3),
+    ("GRU", 3): (1558, 6),
+    ("RNN", 2): (1742, 4),
+    ("RNN", 3): (1732, 5),
+    ("RNN(stacked cells)", 2): (1742, 4),
+    ("RNN(stacked cells)", 3): (1732, 5),
 }
 
 
 @pytest.mark.parametrize(("layer", "keras_major"), PAIRS)
 def test_configurations_make_nearly_all_pairs_of_values_meet(layer: str, keras_major: int) -> None:
-    """Of over a thousand pairs at most five never meet, with each of five seeds."""
+    """Of over a thousand pairs at most six never meet, with each of five seeds."""
     domains = domains_of(layer, keras_major)
     total, most = PAIRS[layer, keras_major]
     missed = []

@@ -20,6 +20,7 @@ __all__ = ["Configuration", "configurations", "covered_pairs", "spread"]
 # change: every third configuration of these layers has all of them at their defaults.
 _WITH_KERNEL, _PLAIN = ("LSTM", "GRU"), 3
 _SIZES = ("units", "cells")
+_DROPOUTS = ("dropout", "recurrent_dropout")
 _UNROLLED_LENGTHS = (3, 2, 1)
 _STATEFUL_BATCHES = (3, 1, 66)
 
@@ -134,6 +135,8 @@ def configurations(
             # Explicit ones first, so that properties which drop other forms meet the same.
             given = [form for form in kept if form[0] == "explicit"] or kept
             chosen["mask_form"] = given[row % len(given)]
+        if chosen["training"]:  # what a layer drops then is random
+            chosen |= {name: 0.0 for name in _DROPOUTS if name in chosen}
         layer: dict[str, Argument] = {
             name: True for name in (*FLAGS, "time_major") if chosen.get(name)
         }
