@@ -270,16 +270,22 @@ def wrong_mask_refused(case: LayerCase) -> Plan:
     of=lambda layer: LAYER_ENTRIES[layer].restores,
     dear=True,
     share=5,
-    apart=True,
+    covering=True,
 )
 def round_trip(case: LayerCase) -> Plan:
-    """Restored from its configuration or from a file, a layer gives the same, masks included."""
+    """Restored from its configuration or from a file, a layer gives the same, masks included.
+
+    The file holds the configuration, so that a third of what is drawn goes into one.
+    """
     setting = LayerSetting(case)
     setting.call("y", mode="eager")
     setting.call("restored_y", layer=setting.layer(restored=True), mode="eager")
-    setting.call("saved_y", saved=True)
+    ways = [("restored", "restored_y")]
+    if case.weights % 3 == 0:
+        setting.call("saved_y", saved=True)
+        ways.append(("saved", "saved_y"))
     comparisons: list[Comparison] = []
-    for what, name in (("restored", "restored_y"), ("saved", "saved_y")):
+    for what, name in ways:
         for one in _outputs_agree(setting, name, "y", tolerance=setting.tolerance):
             assert isinstance(one, Agrees)
             comparisons.append(Agrees(f"{what} {one.name}", one.left, one.right, one.tolerance))

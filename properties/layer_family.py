@@ -39,7 +39,8 @@ def layer_strata(property: Property, layer: str, keras_major: int, mode: str, se
         found = [one for one in drawn if property.applies(plain_case(one))]
         if found:
             break
-    found = _share(property, found)
+    found = _covering(layer, found) if property.covering and property.share > 1 else found
+    found = found if property.covering else _share(property, found)
     rng = random.Random(f"{property.name} {layer} {seed}")
     turns = kinds_in_turn(len(found), 1 if property.dear else _BATCHES, rng)
     strata = []
@@ -66,6 +67,24 @@ def _share(property: Property, found: list[LayerConfiguration]) -> list[LayerCon
     return found[zlib.crc32(property.name.encode()) % count :: property.share]
 
 
+def _covering(layer: str, found: list[LayerConfiguration]) -> list[LayerConfiguration]:
+    """Few configurations that give each value to each argument of the constructor; one at least.
+
+    Of a layer that is dear, fewer.
+    """
+    entry = LAYER_ENTRIES[layer]
+    values = {id(one): {(name, repr(one.chosen[name])) for name in entry.domains} for one in found}
+    pool, kept, met = list(found), list[LayerConfiguration](), set[tuple[str, str]]()
+    while pool and len(kept) < max(1, entry.most // 3):
+        best = max(pool, key=lambda one: len(values[id(one)] - met))
+        if kept and values[id(best)] <= met:
+            break
+        pool.remove(best)
+        kept.append(best)
+        met |= values[id(best)]
+    return kept
+
+
 def layer_traits(case: LayerCase) -> frozenset[str]:
     """The traits of a case: those of its masked tensors, and what tensors have in common."""
     masked = [tensor for tensor in case.tensors if tensor.masked]
@@ -73,6 +92,7 @@ def layer_traits(case: LayerCase) -> frozenset[str]:
     for tensor in masked:
         batch = RaggedBatch(_outer_rows(tensor), tensor.content, tensor.seed)
         found |= batch_traits(batch)
+    contents = {case.other, *(tensor.content for tensor in masked if _padded_inside(tensor))}
     named = {
         "no_mask": case.form == "absent" or not masked,
         "travelling_mask": case.form == "travelling" and bool(masked),
@@ -82,19 +102,23 @@ def layer_traits(case: LayerCase) -> frozenset[str]:
         "masks_differ": len({tensor.mask for tensor in masked}) > 1,
         "cast": case.policy.removeprefix("mixed_") != case.dtype,
         "nested_sequences": any(tensor.fold for tensor in case.tensors),
-        "inner_padding": any(
-            tensor.fold and (tensor.valid.any(axis=2) & ~tensor.valid.all(axis=2)).any()
-            for tensor in masked
-        ),
+        "inner_padding": any(map(_padded_inside, masked)),
         "element_mask": case.element is not None,
         "known_sizes": case.static,
         "nested_features": any(len(tensor.rest) > 1 for tensor in case.tensors),
-        "infinite_padding": case.other in ("inf", "-inf"),
-        "nan_padding": case.other == "nan",
-        "largest_padding": case.other == "largest",
+        "infinite_padding": not contents.isdisjoint(("inf", "-inf")),
+        "nan_padding": "nan" in contents,
+        "largest_padding": "largest" in contents,
     }
     found |= entry_of(case).traits(case)
     return frozenset(found | {name for name, holds in named.items() if holds})
+
+
+def _padded_inside(tensor: Tensor) -> bool:
+    """Whether some outer step has inner ones that are masked, and others that are not."""
+    if not tensor.fold:
+        return False
+    return bool((tensor.valid.any(axis=2) & ~tensor.valid.all(axis=2)).any())
 
 
 def _outer_rows(tensor: Tensor) -> tuple[str, ...]:

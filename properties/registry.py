@@ -21,8 +21,10 @@ class Property:
     the call: `other`, `order`, `inserted`, `chunks`. `share` thins out configurations
     where a check costs much: every `share`-th is met, in pairs instead of in full. One that
     looks at them `apart` begins elsewhere than the others, for it could share no trace with
-    these: together they meet more. A `dear` property looks at one batch of each example instead
-    of several. `of` says of which of the family's layers the property speaks at all.
+    these: together they meet more. A `covering` one meets instead, wherever it is thinned out, the
+    fewest that give each value to each argument of the constructor. A `dear` property looks at one
+    batch of each example instead of several. `of` says of which of the family's layers the
+    property speaks at all.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Property:
     dear: bool = False
     of: Callable[[str], bool] = lambda layer: True
     apart: bool = False
+    covering: bool = False
 
 
 PROPERTIES: dict[str, Property] = {}
@@ -53,6 +56,7 @@ def declare(
     dear: bool = False,
     of: Callable[[str], bool] = lambda layer: True,
     apart: bool = False,
+    covering: bool = False,
 ) -> Callable[[Callable[[Any], Plan]], Callable[[Any], Plan]]:
     """Enter a function from a case to a plan as the property of its name.
 
@@ -76,6 +80,7 @@ def declare(
             dear,
             of,
             apart,
+            covering,
         )
         return function
 

@@ -23,7 +23,16 @@ from strategies.layers import layer_configurations, plain_case
 NAN = np.nan
 MAKERS = ["Masking", "Masking(masked tensor)", "Embedding", "Embedding(masked tokens)"]
 DISTRIBUTED = [name for name in LAYER_ENTRIES if name.startswith("TimeDistributed")]
-CUSTOM = ["Opting", "Plain", "Doubling", "Forking", "Noting", "NotingList", "NotingBeside", "NotingNamed"]
+CUSTOM = [
+    "Opting",
+    "Plain",
+    "Doubling",
+    "Forking",
+    "Noting",
+    "NotingList",
+    "NotingBeside",
+    "NotingNamed",
+]
 
 
 def case_of(
