@@ -63,7 +63,8 @@ class Build:
     needs none. A stateful layer starts with states of zero. What is `called` is built by a call
     on tensors of zeros, one by one, with a single row and step where sizes are not known. What is
     `restored` is made anew from its own configuration (`get_config`, `from_config`). `another` is
-    another layer than the one that is built of the same spec without it.
+    another layer than the one that is built of the same spec without it. What is `fresh` has
+    been called by nobody: it is built for one case alone.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Build:
     called: bool = False
     restored: bool = False
     another: bool = False
+    fresh: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

@@ -44,8 +44,8 @@ class Layers:
 
     def built(self, step: Build) -> Built:
         """The layer of a step, with its weights and states at the start."""
-        key = (step.spec.key, step.input_shape, step.restored, step.another)
-        built = self.kept.get(key)
+        key = (step.spec.key, step.input_shape, step.restored, step.another, step.fresh)
+        built = None if step.fresh else self.kept.get(key)
         if built is None:
             with self.counters.of("build"):
                 layer = self._argument(step.spec)

@@ -45,6 +45,7 @@ def _outputs_agree(setting: LayerSetting, left: str, right: str, **bound: Any) -
 def no_trace(case: LayerCase) -> Plan:
     """A second call on the same tensors gives what the first one gave, mask included."""
     setting = LayerSetting(case)
+    setting.layer(fresh=True)
     # What a call leaves behind it leaves in Python: a graph would cost twenty times as much.
     setting.call("y", mode="eager")
     setting.call("z", twice=True, mode="eager")

@@ -28,6 +28,8 @@ __all__ = ["layer_facts", "layer_strata", "layer_traits", "simpler_layer"]
 
 _BATCHES = 3  # ragged batches for each configuration that is drawn
 _FEWEST = 6  # configurations of a property of which `quick` meets a third
+_FEWER = 4  # and of a layer of which a trace takes a second
+_LONG = ("Bidirectional(", "ConvLSTM", "TimeDistributed(")
 _SEEDS = 10  # with which configurations are drawn until one suits a property
 
 
@@ -40,7 +42,7 @@ def layer_strata(property: Property, layer: str, keras_major: int, mode: str, se
         if found:
             break
     found = _covering(layer, found) if property.covering and property.share > 1 else found
-    found = found if property.covering else _share(property, found)
+    found = found if property.covering else _share(property, layer, found)
     rng = random.Random(f"{property.name} {layer} {seed}")
     turns = kinds_in_turn(len(found), 1 if property.dear else _BATCHES, rng)
     strata = []
@@ -55,13 +57,16 @@ def layer_strata(property: Property, layer: str, keras_major: int, mode: str, se
     return Strata(tuple(strata), domains_of([one.chosen for one in found]))
 
 
-def _share(property: Property, found: list[LayerConfiguration]) -> list[LayerConfiguration]:
+def _share(
+    property: Property, layer: str, found: list[LayerConfiguration]
+) -> list[LayerConfiguration]:
     """The configurations that a property meets: the first, which meet most pairs, and share traces.
 
     One that is `apart` meets others, all through the list.
     """
     if not property.apart:
-        fewest = _FEWEST if property.share <= THINNED else 1
+        fewest = _FEWER if layer.startswith(_LONG) else _FEWEST
+        fewest = fewest if property.share <= THINNED else 1
         return found[: max(fewest, -(-len(found) // property.share))]
     count = max(1, min(property.share, len(found)))
     return found[zlib.crc32(property.name.encode()) % count :: property.share]

@@ -73,15 +73,18 @@ class LayerSetting:
 
     # -- the layer and its calls ---------------------------------------------------------
 
-    def layer(self, *, restored: bool = False, another: bool = False) -> str:
-        """Build the layer (or one from its configuration, or another one) and give its name."""
+    def layer(self, *, restored: bool = False, another: bool = False, fresh: bool = False) -> str:
+        """Build the layer (or one from its configuration, or another one) and give its name.
+
+        One that is `fresh` has not been called in other cases.
+        """
         name = "restored" if restored else "another" if another else "layer"
         if name not in self._built:
             self._built.add(name)
             spec = self.case.spec.with_policy(self.case.policy)
             seed = self.case.weights if self.weight_shapes else None
             called = self._called_to_build
-            build = Build(name, spec, self.input_shape, seed, called, restored, another)
+            build = Build(name, spec, self.input_shape, seed, called, restored, another, fresh)
             self.steps.append(build)
         return name
 

@@ -231,6 +231,7 @@ def reset_equals_fresh(case: RecurrentCase) -> Plan:
 def second_call(case: RecurrentCase) -> Plan:
     """A call gives the same whatever was called before it, with a mask or without one."""
     setting = Setting(case)
+    setting.layer(fresh=True)
     one = setting.call("y", mode="eager")
     after = setting.call("after_mask", inputs=setting.values, masked="absent", mode="eager")
     two = setting.call("z", mode="eager")

@@ -153,12 +153,14 @@ class Setting:
         open_shape: bool = False,
         known_batch: bool = False,
         hint: str = "",
+        fresh: bool = False,
     ) -> str:
         """Build the layer (or a relative of it) and give its name.
 
         Its sizes are unknown but where the layer must know them; with `open_shape` an
         unrolled layer may be called (eagerly) with any number of steps. One of
-        `known_batch` is another live layer than one without.
+        `known_batch` is another live layer than one without. One that is `fresh` has not been
+        called in other cases.
         """
         spec = spec or self.case.spec
         key = ("layer", spec.key, open_shape, known_batch)
@@ -167,7 +169,8 @@ class Setting:
             batch = self.batch if spec.get("stateful") or known_batch else None
             steps = self.max_len if spec.get("unroll") and not open_shape else None
             shape = self.laid_out(batch, steps, self.case.features)
-            build = Build(name, spec.with_policy(self.case.policy), shape, self.case.weights)
+            policy = spec.with_policy(self.case.policy)
+            build = Build(name, policy, shape, self.case.weights, fresh=fresh)
             self.steps.append(build)
             self._built[key] = name
         return self._built[key]
