@@ -19,6 +19,7 @@ from execution.running import Execution, Runner
 from properties.cells import Cell, Profile, load_checked
 from properties.families import FAMILIES
 from properties.running import CellRunner
+from properties.strata import THINNED
 from properties.test_conformance import PROPERTIES
 from reports.ledger import Ledger
 from selftest.defects import PLANTED, Planted, equivalent
@@ -26,6 +27,7 @@ from selftest.defects import PLANTED, Planted, equivalent
 __all__ = [
     "EXECUTION",
     "LEDGER",
+    "QUICK",
     "STANDARD",
     "Ground",
     "Sight",
@@ -36,6 +38,7 @@ __all__ = [
 ]
 
 STANDARD = Profile("standard", examples=1)
+QUICK = Profile("quick", examples=1, thin=THINNED)
 EXECUTION = Execution("cpu:0", "graph")
 LEDGER = Path(__file__).parents[1] / "reports" / "ledger.toml"
 
@@ -126,12 +129,17 @@ def first_sight(defect: Planted, seed: int, ground: Ground) -> Sight | None:
 
 
 def outcome_of(
-    implementation: Implementation, layer: str, property: str, ledger: Ledger, seed: int
+    implementation: Implementation,
+    layer: str,
+    property: str,
+    ledger: Ledger,
+    seed: int,
+    profile: Profile = STANDARD,
 ) -> str:
-    """How one cell ends, drawn as `standard` draws."""
+    """How one cell ends, by default drawn as `standard` draws."""
     runner = Runner(implementation, EXECUTION)
     cell = Cell(property, layer, EXECUTION)
-    running = CellRunner(cell, runner, ledger, STANDARD, seed, explain=False)
+    running = CellRunner(cell, runner, ledger, profile, seed, explain=False)
     outcome: str = running.run()["outcome"]
     return outcome
 

@@ -6,10 +6,9 @@ import dataclasses
 
 import pytest
 
-from properties.cells import Profile
 from properties.registry import PROPERTIES
 from selftest.defects import DEFECTS, Defect, equivalent
-from selftest.planting import Ground, first_sight, new_deviations
+from selftest.planting import QUICK, Ground, first_sight, new_deviations
 
 SEED = 0
 # A few cells of the layer that is written otherwise: all of them take minutes.
@@ -38,7 +37,7 @@ def test_is_seen_by_the_property_that_names_it(defect: Defect, seed: int, ground
 @pytest.mark.parametrize("layer", TELLING)
 def test_does_not_see_a_layer_that_is_only_written_otherwise(layer: str, ground: Ground) -> None:
     """A layer run step by step through its cell, as documented, deviates in nothing."""
-    quick = dataclasses.replace(ground, profile=Profile("quick", examples=1))
+    quick = dataclasses.replace(ground, profile=QUICK)
     rewritten = quick.planted(equivalent(layer))
     assert new_deviations(rewritten, layer, SEED, TELLING[layer]) == []
 
