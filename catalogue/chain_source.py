@@ -242,9 +242,13 @@ def _sequential(case: ChainCase, name: str, all_outputs: bool) -> list[str]:
     maker = ["mask_0"] if case.maker == "masking" else []
     mask = ", mask=arrays[1]" if case.maker == "argument" else ""
     given = "mask_0(arrays)" if case.maker == "travelling" else f"arrays[0]{mask}"
+    # Half of them are not told their inputs, and are built when they are called.
+    told = case.maker == "argument" or case.weights % 2 == 0
+    first = _inputs(case)[:1] if told else []
     return [
-        f"model = keras.Sequential([{', '.join([_inputs(case)[0], *maker, *parts])}])",
+        f"model = keras.Sequential([{', '.join([*first, *maker, *parts])}])",
         f"{name} = lambda arrays: model({given})",
+        *([] if told else [_first_call(case, name)]),
     ]
 
 

@@ -45,6 +45,9 @@ def layer_strata(property: Property, layer: str, keras_major: int, mode: str, se
     found = found if property.covering else _share(property, layer, found)
     rng = random.Random(f"{property.name} {layer} {seed}")
     turns = kinds_in_turn(len(found), 1 if property.dear else _BATCHES, rng)
+    if layer.startswith(_LONG) and (property.dear or property.apart):
+        # Long sequences take seconds where each step is called eagerly.
+        turns = [tuple("mixed" if kind == "long" else kind for kind in kinds) for kinds in turns]
     strata = []
     for place, (configuration, kinds) in enumerate(zip(found, turns, strict=True)):
         examples = layer_examples(

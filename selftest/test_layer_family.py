@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 import random
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +16,7 @@ from catalogue.specs import Spec
 from execution.implementation import Implementation
 from properties.families import FAMILIES
 from properties.layer_family import layer_traits, simpler_layer
+from properties.test_conformance import PROPERTIES
 from reports.ledger import Ledger
 from selftest.helpers import find_any, minimal
 from selftest.planting import outcome_of
@@ -86,6 +88,25 @@ def test_all_kinds_of_batches_take_turns() -> None:
     """Sixteen configurations with three kinds each meet every kind four times."""
     turns = kinds_in_turn(16, 3, random.Random(0))
     assert collections.Counter(kind for turn in turns for kind in turn) == dict.fromkeys(KINDS, 4)
+
+
+def test_padding_inside_of_an_outer_step_is_told_as_other_padding_is() -> None:
+    """A nested sequence of which no outer step is masked still holds what inner ones hold."""
+    for mask, there in (("001", True), ("111", False)):
+        inside = Tensor((mask,), (2,), content="inf", fold=3)
+        case = LayerCase(Spec("TimeDistributed"), (inside,), other="ones")
+        assert ("infinite_padding" in layer_traits(case)) == there
+
+
+@pytest.mark.parametrize("layer", ["Masking", "Conv1D", "GroupNormalization"])
+def test_a_layer_is_restored_with_each_value_of_each_argument(layer: str) -> None:
+    """In few configurations, thinned out or not."""
+    for share in (5, 15):
+        property = dataclasses.replace(PROPERTIES["round_trip"], share=share)
+        members = FAMILIES["layers"].strata(property, layer, 3, "graph", 0).members
+        assert len(members) <= 5
+        for name, values in LAYER_ENTRIES[layer].domains.items():
+            assert {repr(one.chosen[name]) for one in members} == set(map(repr, values))
 
 
 def test_what_is_simpler_is_a_case_of_the_layer() -> None:

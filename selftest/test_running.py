@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -249,6 +250,15 @@ def test_a_layer_that_says_its_mask_itself_is_there(runner: Runner) -> None:
     np.testing.assert_allclose(results.outputs["y"][0], results.outputs["z"][0], atol=1e-6)
 
 
+def test_what_is_fresh_has_been_called_by_nobody(eager: Runner) -> None:
+    """It is built for each list of steps; what is not is built once."""
+    fresh = dataclasses.replace(build(), fresh=True)
+    for step, built in ((build(), 1), (fresh, 3)):
+        for _ in range(2):
+            eager.run((step, call()))
+        assert eager.counters.counts["build"] == built
+
+
 def test_symbolic_shapes_leave_unknown_sizes_open(runner: Runner) -> None:
     """A symbolic call knows the features and what the layer was told."""
     results = runner.run((build(), SymbolicShape("symbolic", "layer", (None, 1))))
@@ -341,6 +351,43 @@ def test_a_call_that_is_refused_fails_alone(runner: Runner) -> None:
     assert set(results.failures) == {"y"}
     assert results.failures["y"].step == "y"
     assert "z" in results.outputs
+
+
+_IN_USER_CODE = """in user code:
+
+    File "script.py", line 14, in None  *
+        lambda x, m: layer(x, mask=m)
+    File "keras/base_layer.py", line 70, in error_handler
+        raise e.with_traceback(filtered_tb) from None
+
+    TypeError: Exception encountered when calling layer 'lstm' (type LSTM).
+
+    The mask is of floats.
+
+    Call arguments received by layer 'lstm' (type LSTM):
+      inputs=tf.Tensor(shape=(None, None, 1), dtype=float32)
+"""
+_IN_A_CALL = """Exception encountered when calling LSTM.call().
+
+\x1b[1mThe mask is of floats.\x1b[0m
+
+Arguments received by LSTM.call():
+"""
+
+
+@pytest.mark.parametrize("text", [_IN_USER_CODE, _IN_A_CALL, "The mask is of floats."])
+def test_of_an_exception_the_line_is_kept_that_says_what_is_wrong(
+    text: str, implementation: Implementation
+) -> None:
+    """And not the traceback before it, nor the arguments behind it."""
+
+    class Refusing(implementation.keras.layers.LSTM):  # type: ignore[misc]
+        def build(self, *_: Any) -> None:
+            raise TypeError(text)
+
+    runner = Runner(Implementation(implementation.installed, {"LSTM": Refusing}), Execution())
+    failure = runner.run((build(),)).failures["layer"]
+    assert (failure.exception, failure.message) == ("TypeError", "The mask is of floats.")
 
 
 def test_a_failure_is_no_memory(runner: Runner) -> None:

@@ -15,6 +15,7 @@ from packaging.version import Version
 from catalogue.broadcasting import BroadcastCase, acted_on, misplaced, result_dtype
 from catalogue.hazards import accepted_when, astray_when, witnesses
 from catalogue.multiplied import MODELS
+from catalogue.refusals import Refusal, refused_how
 from catalogue.ways import WAYS, placed, reference, written
 from execution.implementation import Implementation, installed
 from execution.products import product_lines
@@ -210,6 +211,22 @@ def test_the_output_of_a_model_is_multiplied(model: str) -> None:
         assert np.abs(output).max() > 0
     with pytest.raises(ValueError, match="has no output of shape"):
         BroadcastCase((2,), (2,), model=model)
+
+
+def test_symbols_of_unknown_batches_are_refused_by_the_function_that_is_called() -> None:
+    """Eagerly `tf.boolean_mask` knows the shapes then, and documents a ValueError."""
+    for mode, classes in (("eager", ("ValueError",)), ("graph", ("InvalidArgumentError",))):
+        case = BroadcastCase(
+            output=(4, 6),
+            mask=(3,),
+            static=False,
+            mode=mode,  # type: ignore[arg-type]
+            way="tf.boolean_mask",
+            mask_dtype="bool",
+            keras=2,
+            symbolic=True,
+        )
+        assert refused_how(case) == Refusal("run", classes)
 
 
 def test_a_refusal_at_another_moment_is_seen() -> None:
