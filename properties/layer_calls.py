@@ -279,8 +279,10 @@ def round_trip(case: LayerCase) -> Plan:
     The file holds the configuration, so that a third of what is drawn goes into one.
     """
     setting = LayerSetting(case)
+    setting.layer(fresh=True)  # a layer that has been called may remember it
     setting.call("y", mode="eager")
-    setting.call("restored_y", layer=setting.layer(restored=True), mode="eager")
+    restored = setting.layer(restored=True, fresh=True)
+    setting.call("restored_y", layer=restored, mode="eager")
     ways = [("restored", "restored_y")]
     if case.weights % 3 == 0:
         setting.call("saved_y", saved=True)
