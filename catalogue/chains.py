@@ -200,10 +200,12 @@ def folded(
     tensors = [_Known(array, mask, True) for array, mask in zip(inputs, case.masks, strict=True)]
     stages: list[Stage] = []
     kinds, layers = [case.dtype] * len(tensors), 0
+    same = list(range(len(tensors)))  # the number of the tensor that each of them is
     with np.errstate(all="ignore"):
         for place, node in enumerate(case.nodes):
             entry = entry_of_node(node)
-            cast = kinds[node.inputs[0]] != node.policy.removeprefix("mixed_")
+            kind = node.policy.removeprefix("mixed_")
+            cast = kinds[node.inputs[0]] != kind
             takes = entry.explicit and len(node.inputs) == 1 and not cast
             there = [
                 handed.get(number, tensors[number]) if takes else tensors[number]
@@ -238,19 +240,22 @@ def folded(
                 )
             )
             if node.spec.layer in taking:
-                for number in node.inputs:
-                    if kinds[number] == node.policy.removeprefix("mixed_"):
-                        if keeping:
-                            handed.setdefault(number, tensors[number])
-                        tensors[number] = _unmasked(tensors[number])
-                        before = number - len(case.tensors)
-                        if before >= 0:  # the model hands on the same tensor
-                            array = tensors[number].array
-                            stages[before] = dataclasses.replace(
-                                stages[before], output=array, mask=None
-                            )
+                taken = {same[number] for number in node.inputs if kinds[number] == kind}
+                for number in (number for number, one in enumerate(same) if one in taken):
+                    if keeping:
+                        handed.setdefault(number, tensors[number])
+                    tensors[number] = _unmasked(tensors[number])
+                    before = number - len(case.tensors)
+                    if before >= 0:  # the model hands on the same tensor
+                        array = tensors[number].array
+                        stages[before] = dataclasses.replace(
+                            stages[before], output=array, mask=None
+                        )
+            # At inference Dropout hands back the very tensor that it is given.
+            itself = node.spec.layer == "Dropout" and not cast
+            same.append(same[node.inputs[0]] if itself else len(tensors))
             tensors.append(found)
-            kinds.append(node.policy.removeprefix("mixed_"))
+            kinds.append(kind)
             layers += node.operation is None
     return stages
 

@@ -287,6 +287,6 @@ def _said(error: Exception) -> str:
         return "no message"
     node = next((place for place, line in enumerate(lines) if "{{node" in line), 0)
     if lines[0].startswith("Graph execution error") and node:
-        return lines[node - 1][:300]
+        return lines[node - lines[node].startswith("[[")][:300]
     raised = [line for line in lines if _RAISED.match(line)]
     return (raised[-1].split(": ", 1)[1] if raised else lines[0])[:300]

@@ -34,8 +34,6 @@ _JOINED_BY_OR = dict.fromkeys(
     ("Add", "Multiply", "Average", "Maximum", "Minimum", "Concatenate"), _or
 )
 
-# What it is given at inference is what it hands back: one tensor, with one mask.
-_SAME_TENSOR = frozenset({"Dropout"})
 _HUGE = frozenset(CONTENTS).difference(("zeros", "ones", "tenth", "noise"))
 
 
@@ -52,13 +50,9 @@ def as_if_heads_took_masks(case: ChainCase) -> Plan:
     """What MultiHeadAttention is called on has no mask for the layers that are called later.
 
     A Functional model hands masks to those that take one as an argument, whatever became of it.
-    Outputs are not looked at where heads multiply padding that is huge, nor anything behind
-    layers that hand back the very tensor that they were given.
+    Outputs are not looked at where heads multiply padding that is huge.
     """
     setting = ChainSetting(case)
-    if _SAME_TENSOR.intersection(node.spec.layer for node in case.nodes):
-        setting.call("y", setting.model())
-        return Plan(tuple(setting.steps), (Runs("runs", "y"),))
     stages = setting.stages_with(
         taking=("MultiHeadAttention",),
         passages=_JOINED_BY_OR,

@@ -375,11 +375,28 @@ Arguments received by LSTM.call():
 """
 
 
+_IN_A_GRAPH = """Graph execution error:
+
+Detected at node lstm/add defined at (most recent call last):
+  File "script.py", line 10, in <module>
+
+  File "keras/lstm.py", line 343, in call
+
+{}
+\t [[{{{{node lstm/add}}}}]] [Op:__inference_call_55]
+"""
+
+
 @pytest.mark.parametrize("text", [_IN_USER_CODE, _IN_A_CALL, "The mask is of floats."])
 def test_of_an_exception_the_line_is_kept_that_says_what_is_wrong(
     text: str, implementation: Implementation
 ) -> None:
     """And not the traceback before it, nor the arguments behind it."""
+    assert said(implementation, text) == "The mask is of floats."
+
+
+def said(implementation: Implementation, text: str) -> str:
+    """What is kept of an exception of this text, which a layer raises."""
 
     class Refusing(implementation.keras.layers.LSTM):  # type: ignore[misc]
         def build(self, *_: Any) -> None:
@@ -387,7 +404,17 @@ def test_of_an_exception_the_line_is_kept_that_says_what_is_wrong(
 
     runner = Runner(Implementation(implementation.installed, {"LSTM": Refusing}), Execution())
     failure = runner.run((build(),)).failures["layer"]
-    assert (failure.exception, failure.message) == ("TypeError", "The mask is of floats.")
+    assert failure.exception == "TypeError"
+    return failure.message
+
+
+@pytest.mark.parametrize("message", ["No kernel for node {{node lstm/add}}", "No such kernel"])
+def test_of_an_error_in_a_graph_the_line_is_kept_that_names_its_node(
+    message: str, implementation: Implementation
+) -> None:
+    """Or the one before it, where the node stands in a line of its own."""
+    text = _IN_A_GRAPH.format(message)
+    assert said(implementation, text) == message
 
 
 def test_a_failure_is_no_memory(runner: Runner) -> None:
