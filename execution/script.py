@@ -36,7 +36,7 @@ from execution.printer import Printer
 from execution.products import product_lines
 from execution.training_script import print_model, print_train
 
-__all__ = ["fails", "script"]
+__all__ = ["fails", "raised", "script"]
 
 
 def script(
@@ -77,7 +77,12 @@ def script(
 
 
 def fails(text: str, *, device: str = "cpu:0") -> bool:
-    """Run a script where it cannot print; whether it raised, as a reproducer should.
+    """Whether a script raises, as a reproducer should."""
+    return raised(text, device=device) is not None
+
+
+def raised(text: str, *, device: str = "cpu:0") -> str | None:
+    """Run a script where it cannot print; the class of what it raised, None for nothing.
 
     What the script does not place itself goes to `device`.
     """
@@ -89,9 +94,9 @@ def fails(text: str, *, device: str = "cpu:0") -> bool:
             contextlib.redirect_stderr(io.StringIO()),
         ):
             exec(compile(text, "<script>", "exec"), {"__name__": "__main__"})
-    except Exception:
-        return True
-    return False
+    except Exception as error:
+        return type(error).__name__
+    return None
 
 
 def _all_outputs(operands: dict[str, Expression | Output]) -> list[Output]:

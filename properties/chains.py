@@ -10,6 +10,7 @@ from catalogue.cases import FINITE_CONTENTS
 from catalogue.chain_shapes import features
 from catalogue.chains import ChainCase
 from catalogue.expressions import Expression, Output, expression, literal
+from catalogue.steps import SymbolicCall
 from properties.chain_setting import ChainSetting
 from properties.comparisons import Agrees, Comparison, Level, Plan, Runs
 from properties.registry import declare
@@ -43,6 +44,44 @@ def chain_truth(case: ChainCase) -> Plan:
     """Behind each layer of a chain stands what the NumPy references of the layers give."""
     setting = _called(case)
     return in_order(setting, masks_behind(setting), truths_behind(setting))
+
+
+def _symbolic(case: Any) -> bool:
+    """Whether a chain is built as a model that takes symbolic tensors."""
+    functions = any(nest.kind == "tf.function" for nest in case.nests)
+    return case.way != "layer by layer" and not functions
+
+
+@declare(
+    family="chains",
+    source="keras.io/guides/functional_api: a model is called on symbolic tensors as on others; "
+    f"{_GUIDE}, Mask propagation in the Sequential and Functional API",
+    level="should",
+    applies=_symbolic,
+    share=8,
+    dear=True,
+)
+def chain_symbolic(case: ChainCase) -> Plan:
+    """Called on symbolic tensors a model says, behind each layer, what a call on others gives:
+    its shape, and whether a mask comes out."""
+    setting = ChainSetting(case)
+    model = setting.model(all_outputs=True)
+    call = setting.call("y", model, outputs=len(setting.visible), mode="eager")
+    setting.steps.append(SymbolicCall("symbolic", call))
+    comparisons: list[Comparison] = []
+    for index, place in enumerate(setting.visible):
+        y, said = Output("y", index), Output("symbolic", index)
+        known = "tuple(b if a is None else a for a, b in zip(said, y.shape))"
+        shape = expression(f"{known} if len(said) == y.ndim else said", said=said, y=y)
+        there, real = (
+            expression("mask is not None", mask=Output(f"{name}.mask", index))
+            for name in ("symbolic", "y")
+        )
+        label = setting.labels[place]
+        real_shape = expression("y.shape", y=y)
+        comparisons.append(Agrees(f"shape behind {label}", shape, real_shape, None, "should"))
+        comparisons.append(Agrees(f"mask behind {label}", there, real, None, "should"))
+    return Plan(tuple(setting.steps), tuple(comparisons))
 
 
 @declare(

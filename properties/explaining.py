@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from catalogue.expressions import Expression, Output
-from execution.script import fails, script
+from execution.script import raised, script
 from properties.comparisons import Agrees, Comparison, Mismatch, Plan, Raises, Tells
 
 __all__ = ["described", "ending"]
@@ -27,18 +27,25 @@ def described(
 ) -> dict[str, Any]:
     """What a finding says of a mismatch, as plain values.
 
-    Its script is written for the first of `modes` in which running it fails, else for the
-    last; where it is not `executed`, for the last. `module` is the implementation's name, `device`
-    where the mismatch was seen.
+    Its script is written for the first of `modes` in which running it fails as it should, else for
+    the last; where it is not `executed`, for the last. `module` is the implementation's name,
+    `device` where the mismatch was seen.
     """
     comparison = mismatch.comparison
     text, failing = "", None
     lines, operands = ending(comparison, mismatch)
+    expected = mismatch.exception or "AssertionError"
     for mode in dict.fromkeys(modes if executed else modes[-1:]):
         text = script(plan.steps, lines, operands, module=module, mode=mode, device=device)
-        failing = fails(text, device=device) if executed else None
+        if not executed:
+            break
+        found = raised(text, device=device)
+        failing = found == expected
         if failing:
             break
+        # A class of another mode, or a result that is not there, shows it as well; what is refused
+        # where it should be does not.
+        failing = found is not None and mismatch.kind != "not refused"
     return {
         "comparison": comparison.name,
         "level": comparison.level,

@@ -223,13 +223,20 @@ _WRONG = {
 }
 
 
+def _looks_at_masks(case: Any) -> bool:
+    """Whether a layer is given a mask that it uses, or hands on and holds against its tensor."""
+    # TimeDistributed does so whatever is inside (github.com/keras-team/keras/issues/22037).
+    looks = entry_of(case).uses_mask(case) or case.spec.layer == "TimeDistributed"
+    return bool(case.form == "explicit" and looks)
+
+
 @functools.cache
-def _uses_masks(layer: str) -> bool:
-    """Whether some call of the layer makes use of a mask that it is given."""
+def _takes_masks(layer: str) -> bool:
+    """Whether some call of the layer looks at a mask that it is given."""
     entry = LAYER_ENTRIES[layer]
     own = entry.layer in CUSTOM_LAYERS  # which take masks as they come
     cases = map(plain_case, layer_configurations(entry)) if entry.explicit and not own else ()
-    return any(case.form == "explicit" and entry.uses_mask(case) for case in cases)
+    return any(map(_looks_at_masks, cases))
 
 
 @declare(
@@ -237,10 +244,8 @@ def _uses_masks(layer: str) -> bool:
     source="contracts: a mask whose shape fits no documented form is refused, never broadcast, "
     "cut or ignored",
     level="should",
-    applies=lambda case: (
-        case.form == "explicit" and reaches(case) and entry_of(case).uses_mask(case)
-    ),
-    of=_uses_masks,
+    applies=lambda case: reaches(case) and _looks_at_masks(case),
+    of=_takes_masks,
 )
 def wrong_mask_refused(case: LayerCase) -> Plan:
     """A mask that has other sizes than its tensor is refused."""

@@ -316,6 +316,22 @@ def _hands_on_first(found: Implementation) -> Any:
     return _replaced(functional, "call", made)
 
 
+def _symbols_of_another_shape(found: Implementation) -> Any:
+    """A Functional model says of symbolic tensors that its outputs have a feature more."""
+    functional, _, _ = _model_classes(found)
+
+    def wider(one: Any) -> Any:
+        return found.keras.KerasTensor((*one.shape[:-1], one.shape[-1] + 1), one.dtype)
+
+    def made(real: Any) -> Any:
+        def compute_output_spec(self: Any, *args: Any, **kwargs: Any) -> Any:
+            return found.keras.tree.map_structure(wider, real(self, *args, **kwargs))
+
+        return compute_output_spec
+
+    return _replaced(functional, "compute_output_spec", made)
+
+
 _PLAIN = ("sequence", "residual", "branch", "two inputs")
 IN_MODELS = (
     ModelDefect("nested models drop masks", ("nested models",), "prediction", _drops_nested),
@@ -329,6 +345,7 @@ IN_MODELS = (
     ModelDefect("Masking is loaded otherwise", _PLAIN, "runs_agree", _loads_without_value),
     ModelDefect("nobody is told", _PLAIN, "chain_told", _tells_nobody),
     ModelDefect("all is told twice", _PLAIN, "chain_told", _tells_twice),
+    ModelDefect("symbols are wider", _PLAIN, "chain_symbolic", _symbols_of_another_shape),
 )
 
 

@@ -15,6 +15,7 @@ import pytest
 from catalogue.broadcasting import WITNESS, BroadcastCase, Mode
 from catalogue.cases import CallForm, RaggedBatch, RecurrentCase
 from catalogue.expressions import Expression, Output, expression
+from catalogue.layer_cases import LayerCase, Tensor
 from catalogue.recurrent import LAYERS
 from catalogue.specs import Spec
 from execution.implementation import Implementation, installed
@@ -23,7 +24,7 @@ from execution.running import Runner
 from execution.script import fails, script
 from properties import test_conformance  # noqa: F401 (declares the properties)
 from properties.comparisons import Agrees, Comparison, Mismatch, Plan, mismatches
-from properties.explaining import ending
+from properties.explaining import described, ending
 from properties.registry import PROPERTIES, Property
 from selftest.helpers import find_any
 from strategies.configurations import configurations
@@ -361,3 +362,20 @@ def test_a_script_that_is_no_python_counts_as_failing() -> None:
     assert fails("raise ValueError")
     assert fails("1 +")
     assert not fails("print('quiet')")
+
+
+def test_a_script_shows_what_it_should_and_nothing_else() -> None:
+    """What is refused eagerly and taken in a graph is shown in a graph: a refusal is no sign."""
+    case = LayerCase(
+        Spec("TimeDistributed", {"layer": Spec("Dense", {"units": 3})}),
+        (Tensor(("1",), (1,)),),
+        form="explicit",
+    )
+    plan = PROPERTIES["wrong_mask_refused"].function(case)
+    results = runner("graph").run(plan.steps)
+    mismatch = next(mismatches(plan, results))
+    finding = described(plan, mismatch, INSTALLED.name, modes=("eager", "graph"), executed=True)
+    assert finding["script_fails"]
+    assert "tf.function" in finding["script"]
+    finding = described(plan, mismatch, INSTALLED.name, modes=("eager",), executed=True)
+    assert not finding["script_fails"]
