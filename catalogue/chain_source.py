@@ -10,13 +10,22 @@ from catalogue.chain_shapes import Unit, dtypes, features, inputs_of, units, vis
 from catalogue.chains import ChainCase, Nest, Way, entry_of_node
 from catalogue.specs import Spec
 
-__all__ = ["again_source", "chain_source", "consumers", "consumers_source", "each_of"]
+__all__ = ["again_source", "chain_source", "consumers", "consumers_source", "places_of"]
 
 
-def each_of(case: ChainCase) -> int:
-    """How many arrays a model is given for each of its inputs: the values, and a mask perhaps."""
+def places_of(case: ChainCase) -> list[tuple[int, int | None]]:
+    """Where, among the arrays that a model is given, each input's values are, and its mask.
+
+    None where the model is told no mask of the input: it makes one itself, or there is none.
+    """
     told = case.maker in ("travelling", "argument") or bool(case.given)
-    return 2 if told else 1
+    found: list[tuple[int, int | None]] = []
+    place = 0
+    for tensor in case.tensors:
+        masked = told and tensor.masked
+        found.append((place, place + 1 if masked else None))
+        place += 2 if masked else 1
+    return found
 
 
 def chain_source(
@@ -44,7 +53,7 @@ def _parts(case: ChainCase, mask_value: float = 0.0) -> list[str]:
     """Lines that make what a model is built of: makers of masks, layers, models within."""
     makers = []
     if case.maker not in ("argument", "none"):
-        for number in range(len(case.tensors)):
+        for number in _made(case):
             makers.append(f"mask_{number} = {_maker(case, mask_value)}")
     layers = [
         f"    {node.spec.with_policy(node.policy).source()},"
@@ -56,6 +65,11 @@ def _parts(case: ChainCase, mask_value: float = 0.0) -> list[str]:
     for number in reversed(range(len(case.nests))):  # what lies inside comes first
         lines += _nest(case, number)
     return lines
+
+
+def _made(case: ChainCase) -> list[int]:
+    """The numbers of the inputs that a layer puts a mask on."""
+    return [number for number, tensor in enumerate(case.tensors) if tensor.masked]
 
 
 def _maker(case: ChainCase, mask_value: float) -> str:
@@ -80,7 +94,7 @@ def _inputs(case: ChainCase) -> list[str]:
     for place, tensor in enumerate(case.tensors):
         steps, rows = _sizes(case, place)
         found.append(f"keras.Input({(*steps, *tensor.rest)}{rows}, dtype={case.dtype!r})")
-        if each_of(case) == 2 and case.maker != "argument":
+        if places_of(case)[place][1] is not None and case.maker != "argument":
             found.append(f"keras.Input({steps}{rows}, dtype='bool')")
     return found
 
@@ -88,12 +102,11 @@ def _inputs(case: ChainCase) -> list[str]:
 def _masked(case: ChainCase, given: str) -> list[str]:
     """Lines that make t0, t1, ... of the arrays in the list called `given`."""
     lines = []
-    for number in range(len(case.tensors)):
-        place = number * (1 if case.maker == "argument" else each_of(case))
-        text = f"{given}[{place}]"
-        if case.maker == "travelling":
-            text = f"mask_{number}([{given}[{place}], {given}[{place + 1}]])"
-        elif case.maker in ("masking", "optional"):
+    for number, (place, told) in enumerate(places_of(case)):
+        text = f"{given}[{number if case.maker == 'argument' else place}]"
+        if case.maker == "travelling" and told is not None:
+            text = f"mask_{number}([{given}[{place}], {given}[{told}]])"
+        elif case.maker in ("masking", "optional") and case.tensors[number].masked:
             text = f"mask_{number}({text})"
         lines.append(f"t{number} = {text}")
     return lines
@@ -234,7 +247,18 @@ def _functional(case: ChainCase, name: str, all_outputs: bool) -> list[str]:
 
 def _by_argument(case: ChainCase, model: str, arrays: str = "arrays") -> str:
     """The call of a Functional model with the masks of its inputs as an argument."""
-    return f"{model}({arrays}[::2], mask={arrays}[1::2])"
+    tensors, masks = _apart(case, arrays)
+    return f"{model}({tensors}, mask={masks})"
+
+
+def _apart(case: ChainCase, arrays: str) -> tuple[str, str]:
+    """The values among the arrays of this name, and the masks: None for an input without one."""
+    places = places_of(case)
+    if all(told is not None for _, told in places):
+        return f"{arrays}[::2]", f"{arrays}[1::2]"
+    masks = (None if told is None else f"{arrays}[{told}]" for _, told in places)
+    tensors = ", ".join(f"{arrays}[{place}]" for place, _ in places)
+    return f"[{tensors}]", f"[{', '.join(map(str, masks))}]"
 
 
 def _sequential(case: ChainCase, name: str, all_outputs: bool) -> list[str]:
@@ -256,10 +280,10 @@ def _subclassed(case: ChainCase, name: str, all_outputs: bool) -> list[str]:
     if case.maker == "optional":
         return _with_optional_mask(case, name, all_outputs)
     lines, parts = _of_own(case, units(case))
-    makers = ", ".join(f"mask_{number}" for number in range(len(case.tensors)))
+    makers = ", ".join(f"mask_{number}" for number in _made(case))
     own = [] if case.maker == "none" else [f"self.makers = [{makers}]"]
     body = [
-        *(_own_maker(line) for line in _masked(case, "arrays")),
+        *(_own_maker(case, line) for line in _masked(case, "arrays")),
         *lines,
         f"return {_result(case, all_outputs)}",
     ]
@@ -270,10 +294,10 @@ def _subclassed(case: ChainCase, name: str, all_outputs: bool) -> list[str]:
     ]
 
 
-def _own_maker(line: str) -> str:
+def _own_maker(case: ChainCase, line: str) -> str:
     """A line in which the makers are those of the model."""
     head, equals, rest = line.partition(" = mask_")
-    return f"{head} = self.makers[{rest[0]}]{rest[1:]}" if equals else line
+    return f"{head} = self.makers[{_made(case).index(int(rest[0]))}]{rest[1:]}" if equals else line
 
 
 def _with_optional_mask(case: ChainCase, name: str, all_outputs: bool) -> list[str]:
@@ -318,11 +342,11 @@ def _layer_by_layer(case: ChainCase, name: str, all_outputs: bool) -> list[str]:
 def _first_call(case: ChainCase, name: str) -> str:
     """A line that builds the layers, which know no shapes before they are called."""
     arrays = []
-    for tensor in case.tensors:
+    for tensor, (_, told) in zip(case.tensors, places_of(case), strict=True):
         batch, length = tensor.steps
         steps = (batch if case.sizes == "known" else 1, 1 if case.sizes == "unknown" else length)
         arrays.append(f"tf.zeros({(*steps, *tensor.rest)}, {case.dtype!r})")
-        if each_of(case) == 2:
+        if told is not None:
             arrays.append(f"tf.ones({steps}, 'bool')")
     return f"{name}([{', '.join(arrays)}])  # builds the layers"
 
@@ -347,8 +371,8 @@ def again_source(case: ChainCase, *, way: Way, name: str, mask_value: float = 0.
     )
     assert wrapped.startswith(f"{name} = ")
     several = way == "functional"
-    tensors, masks = ("x[::2]", "x[1::2]") if several else ("x[0]", "x[1]")
-    alone = "[tf.identity(one) for one in x[::2]]" if several else "tf.identity(x[0])"
+    tensors, masks = _apart(case, "x") if several else ("x[0]", "x[1]")
+    alone = f"[tf.identity(one) for one in {tensors}]" if several else "tf.identity(x[0])"
     body = [
         f"alone = model({alone})",
         f"masked = model({tensors}, mask={masks})",

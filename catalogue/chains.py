@@ -86,7 +86,8 @@ class ChainCase(
 ):
     """A model of some layers, its inputs, and what its property chose.
 
-    `tensors` are the inputs, of shape (batch, step, features). Masks are put on them by a layer:
+    `tensors` are the inputs, of shape (batch, step, features). Masks are put on them (on one that
+    is not `masked`, none is) by a layer:
     one that is told the mask (`travelling`, which leaves the content of masked steps free), or
     `Masking`; or they are an `argument` of the model's call, or there are `none`. An `optional`
     mask is that of a subclassed model with `Masking` inside, whose call has `mask=None`: it is

@@ -140,7 +140,8 @@ class Sequences:
     `folds` are the numbers of inner steps of nested sequences, 0 for plain ones. Rows are cut to
     `most_steps` where each step costs much (0: they are not cut). There are `least` steps or
     more, a `multiple` of so many; with `known` their number is always known when the layer is
-    built. `masked` says which of several tensors have a mask.
+    built. `masked` says which of several tensors have a mask; where roles tell them apart, the
+    `patterns` do, one for each call, with `m` for a tensor that has one, `-` for one that has not.
     """
 
     counts: tuple[int, ...] = (1,)
@@ -152,6 +153,7 @@ class Sequences:
     multiple: int = 1
     known: bool = False
     masked: tuple[str, ...] = ("all", "all", "first", "last", "none")
+    patterns: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,7 +169,8 @@ class LayerEntry:
     these, nested as they are given. `parameters` names the tensors of a layer that is given them
     one by one, and not as a list. A call takes `least` tensors or more: a case with fewer gives
     its last one for the rest too. `explicit` says whether masks can be given: by `mask`, or, with
-    `parameters`, by `<parameter>_mask`; in one of `mask_dtypes`. A list of masks holds one for
+    `parameters`, by `<parameter>_mask`; in one of `mask_dtypes`; with `given` they are given
+    alone, for another entry has those that travel. A list of masks holds one for
     each tensor, but where `masks` says how many are enough, it ends with the last that there is.
     `element` names the argument that takes a mask of single elements. `trainings` are the values
     of `training` that are passed (None: not passed).
@@ -190,7 +193,8 @@ class LayerEntry:
     mask is given behind its own. `applies` leaves out what cannot be built. `since` is the first
     version of Keras that has the layer, `until` the first that has it no more. `traits` names
     facts that a case of this layer alone may have. `restores` says whether the layer may be
-    restored from its configuration and from a file.
+    restored from its configuration and from a file. `held` says where, in each output, masks alone
+    decide what is there, whatever chance does: arrays as those of `positions`, None for nowhere.
     """
 
     name: str
@@ -211,6 +215,7 @@ class LayerEntry:
     parameters: tuple[str, ...] = ()
     least: int = 1
     explicit: bool = False
+    given: bool = False
     masks: int | None = None
     made: bool = False
     mask_dtypes: tuple[MaskDtype, ...] = ("bool",)
@@ -233,6 +238,7 @@ class LayerEntry:
     until: str = ""
     random: Callable[[LayerCase], bool] = lambda case: False
     restores: bool = True
+    held: Callable[[LayerCase], list[np.ndarray | None]] | None = None
 
     @property
     def layer(self) -> str:

@@ -16,11 +16,15 @@ __all__ = ["ENTRIES"]
 _Shapes = list[tuple[int, ...]]
 
 _FLAT = ((2,), (1,), (3,))
-_MASKED = ("all", "second", "but the last", "first")
+# Any of the roles may have a mask, and any of them none.
+_PAIRS = ("mm", "-m", "m-")
+_TRIPLES = ("mmm", "-mm", "m-m", "--m", "-m-", "m--", "mm-")
+_PATTERNS = (*_PAIRS, *_TRIPLES)
 # Query and value, or query, value and key: values and keys have a number of steps of their own.
-_ATTENDED = Sequences(counts=(2, 3), rests=_FLAT, same_steps=False, masked=_MASKED)
+_ATTENDED = Sequences(counts=(2, 3), rests=_FLAT, same_steps=False, patterns=_PATTERNS)
 # A single tensor attends to itself: it is query and value.
-_SELF_ATTENDED = Sequences(counts=(2, 1, 3), rests=_FLAT, same_steps=False, masked=_MASKED)
+_SELF_PATTERNS = (*_PATTERNS, "m", "m")
+_SELF_ATTENDED = Sequences(counts=(2, 1, 3), rests=_FLAT, same_steps=False, patterns=_SELF_PATTERNS)
 _CALLED: dict[str, tuple[bool, ...]] = {
     "use_causal_mask": (False, True),
     "return_attention_scores": (False, True),
@@ -42,6 +46,12 @@ def _dense_positions(case: LayerCase) -> list[np.ndarray | None]:
     """
     query = case.masks[0]
     return [None, None if query is None else query[:, :, None]]
+
+
+def _dense_held(case: LayerCase) -> list[np.ndarray | None]:
+    """At masked steps of the query "the output will be zero"; nothing is said of scores."""
+    query = case.masks[0]
+    return [None if query is None else ~query, None][: _outputs(case)]
 
 
 def _head_positions(case: LayerCase) -> list[np.ndarray | None]:
@@ -148,6 +158,7 @@ def _multi_head(
         parameters=_ROLES,
         least=2,
         explicit=explicit,
+        given=explicit,
         element="attention_mask",
         trainings=(None, False, True),
         outputs=_outputs,
@@ -223,6 +234,7 @@ ENTRIES = (
         trainings=(None, False, True),
         outputs=_outputs,
         positions=_dense_positions,
+        held=_dense_held,
         weights=_attention_weights,
         traits=attention_reference.attention_traits,
         random=layer_reference.by_chance("dropout"),
@@ -240,6 +252,7 @@ ENTRIES = (
         trainings=(None, False, True),
         outputs=_outputs,
         positions=_dense_positions,
+        held=_dense_held,
         weights=_additive_weights,
         traits=attention_reference.attention_traits,
         random=layer_reference.by_chance("dropout"),
@@ -270,7 +283,10 @@ ENTRIES = (
         {"attention_axes": ((1,), (1, 2), (1,)), "output_shape": (None, (3,)), **_DROPPED},
         fixed={"attention_axes": (1,)},
         sequences=Sequences(
-            counts=(2, 1, 3), rests=((2, 2), (1, 3), (3, 1)), same_steps=False, masked=_MASKED
+            counts=(2, 1, 3),
+            rests=((2, 2), (1, 3), (3, 1)),
+            same_steps=False,
+            patterns=_SELF_PATTERNS,
         ),
         most=_FEWER,
     ),

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 
 from catalogue.cases import CONTENTS
+from catalogue.chain_shapes import ways_of
 from catalogue.chains import ChainCase, Stage, folded
 from catalogue.expressions import Output, expression, literal
 from catalogue.layer_cases import LayerCase
@@ -40,10 +41,20 @@ _HUGE = frozenset(CONTENTS).difference(("zeros", "ones", "tenth", "noise"))
 def as_if_masks_were_joined_by_or(case: ChainCase) -> Plan:
     """Behind a merging layer stands the OR of the masks that meet, and all else follows from it.
 
-    Outputs are looked at where they follow from valid steps alone.
+    Outputs are looked at where they follow from valid steps alone. Masks may travel, or be given to
+    the model.
     """
     setting = ChainSetting(case)
-    return _stands(setting, setting.stages_with(passages=_JOINED_BY_OR))
+    plan = _stands(setting, setting.stages_with(passages=_JOINED_BY_OR))
+    if case.maker != "travelling" or "functional" not in ways_of(case):
+        return plan
+    given = called_again(case, "again")
+    stage = given.stages_with(passages=_JOINED_BY_OR)[-1]
+    last = len(case.nodes) - 1
+    mask = Agrees("mask, given", Output("again.mask", 1), literal(stage.mask))
+    sides = given.known("again", last, 1, stage)
+    output = Agrees("output, given", *sides, given.tolerances[last])
+    return Plan((*plan.steps, *given.steps), (*plan.comparisons, mask, output))
 
 
 def as_if_heads_took_masks(case: ChainCase) -> Plan:
@@ -75,7 +86,8 @@ def as_if_the_mask_were_given_again(case: ChainCase) -> Plan:
 def as_the_mask_of_the_first_input(case: ChainCase) -> Plan:
     """`compute_mask` of a model hands back the mask that it is given first."""
     setting = called_again(case)
-    first = literal(case.tensors[0].valid.astype(np.float32), "first")
+    mask = case.masks[0]
+    first = literal(np.float32(-1) if mask is None else mask.astype(np.float32), "first")
     return Plan(tuple(setting.steps), (Agrees("compute_mask", Output("y", 3), first),))
 
 

@@ -62,11 +62,13 @@ def _turned(place: int, case: ChainCase) -> ChainCase:
 def chain_traits(case: ChainCase) -> frozenset[str]:
     """The traits of a case: those of its inputs, and what there is on the way."""
     found: set[str] = set()
-    for tensor in case.tensors:
+    masked = [tensor for tensor in case.tensors if tensor.masked]
+    for tensor in masked:
         found |= batch_traits(RaggedBatch(tensor.mask, tensor.content, tensor.seed))
-    masks = {tensor.mask for tensor in case.tensors}
+    masks = {tensor.mask for tensor in masked}
     named = {
         "masks_differ": len(masks) > 1,
+        "unmasked_tensor": len(masked) < len(case.tensors),
         "cast": _casts(case),
         "infinite_padding": case.other in ("inf", "-inf"),
         "nan_padding": case.other == "nan",
@@ -118,7 +120,7 @@ def chain_facts(case: ChainCase, device: str, mode: str) -> frozenset[str]:
     found = set(chain_traits(case))
     found |= {f"layer={node.spec.layer}" for node in case.nodes}
     found |= {f"policy={node.policy}" for node in case.nodes}
-    found |= {f"content={tensor.content}" for tensor in case.tensors}
+    found |= {f"content={tensor.content}" for tensor in case.tensors if tensor.masked}
     if case.other is not None:
         found.add(f"content={case.other}")
     return frozenset(
@@ -150,8 +152,7 @@ def simpler_chain(case: ChainCase) -> Iterator[ChainCase]:
         yield replace(case, sizes="unknown")
     if case.way != "functional" and "functional" in ways_of(case) and case.maker != "optional":
         yield replace(case, way="functional")
-    if case.given:
-        yield replace(case, given=())
+    yield from _with_other_masks(case)
     rows = range(len(case.tensors[0].mask))
     if len(rows) > 1:
         half = len(rows) // 2
@@ -168,6 +169,15 @@ def simpler_chain(case: ChainCase) -> Iterator[ChainCase]:
         yield replace(case, tensors=tuple(replace(t, seed=0) for t in case.tensors))
     if case.weights:
         yield replace(case, weights=0)
+
+
+def _with_other_masks(case: ChainCase) -> Iterator[ChainCase]:
+    """No mask that is given to the model, and a mask on each of its inputs."""
+    replace = msgspec.structs.replace
+    if case.given:
+        yield replace(case, given=())
+    if not all(tensor.masked for tensor in case.tensors):
+        yield replace(case, tensors=tuple(replace(one, masked=True) for one in case.tensors))
 
 
 def _rows(kept: list[int], tensor: Tensor) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from catalogue.cases import Content
 from catalogue.chain_shapes import visible, ways_of
-from catalogue.chain_source import again_source, chain_source, consumers_source, each_of
+from catalogue.chain_source import again_source, chain_source, consumers_source, places_of
 from catalogue.chains import ChainCase, Stage, Way, folded
 from catalogue.custom_layers import CUSTOM_LAYERS
 from catalogue.expressions import Expression, Output, expression, literal
@@ -102,12 +102,12 @@ class ChainSetting:
         self._defined.add(name)
         case = self.case
         shapes: list[tuple[int | None, ...]] = []
-        for tensor in case.tensors:
+        for tensor, (_, told) in zip(case.tensors, places_of(case), strict=True):
             batch, length = tensor.steps
             rows = batch if case.sizes == "known" else None
             steps = None if case.sizes == "unknown" else length
             shapes.append((rows, steps, *tensor.rest))
-            shapes += [(rows, steps)] * (each_of(case) - 1)
+            shapes += [] if told is None else [(rows, steps)]
         text = source()
         customs = tuple(one for one in CUSTOM_LAYERS if re.search(rf"\b{one}\(", text))
         nested = ", ".join(sorted({nest.kind for nest in case.nests}))
@@ -128,9 +128,9 @@ class ChainSetting:
     ) -> Call:
         """A call of a model on the case's inputs, or on what `at` (an index) takes of them."""
         arrays: list[Any] = []
-        for place in range(len(self.case.tensors)):
+        for place, (_, told) in enumerate(places_of(self.case)):
             arrays.append(self.holding(place, content))
-            if each_of(self.case) == 2:
+            if told is not None:
                 arrays.append(self._given or self._masks[place])
         if at:
             arrays = [expression(f"a[{at}]", f"part_{name}", a=one) for one in arrays]
@@ -209,8 +209,8 @@ class ChainSetting:
         return found
 
 
-def called_again(case: ChainCase) -> ChainSetting:
-    """A call `y` that calls the case's model without masks, with `mask=`, and again without.
+def called_again(case: ChainCase, name: str = "y") -> ChainSetting:
+    """A call of this name calls the model without masks, with `mask=`, and again without.
 
     Its outputs are these three, and of a model that is not subclassed what `compute_mask` says.
     """
@@ -224,5 +224,5 @@ def called_again(case: ChainCase) -> ChainSetting:
         rows = tuple(row[::-1] for row in case.tensors[0].mask)
         case = msgspec.structs.replace(case, given=rows)
     setting = ChainSetting(case)
-    setting.call("y", setting.model_again(way), outputs=outputs)
+    setting.call(name, setting.model_again(way), outputs=outputs)
     return setting

@@ -111,7 +111,8 @@ def chain_isolation(case: ChainCase) -> Plan:
 
 def _compact(case: Any) -> bool:
     """Whether rows can be cut to their valid steps: one mask, sizes that are not known."""
-    same = len({tensor.mask for tensor in case.tensors}) == 1
+    masked = {tensor.mask if tensor.masked else None for tensor in case.tensors}
+    same = len(masked) == 1
     return bool(same and case.sizes == "unknown" and not case.given)
 
 

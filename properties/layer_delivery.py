@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
+
 from catalogue.expressions import Expression, Output, expression, literal
 from catalogue.layer_cases import LayerCase
 from catalogue.layers_custom import NOTING, noted
@@ -26,7 +28,7 @@ def layer_delivery(case: LayerCase) -> Plan:
     """The mask that arrives inside a layer is the one that travels with its input.
 
     Whatever else is passed: flags, other tensors, masks of other tensors. One that is given
-    explicitly takes its place.
+    explicitly takes its place, be it for some of the tensors alone.
     """
     setting = LayerSetting(case)
     call = setting.call("y")
@@ -36,13 +38,16 @@ def layer_delivery(case: LayerCase) -> Plan:
         Agrees(f"mask of {name}", Output("y", 1 + k), expected[k], None, level)
         for k, name in enumerate(_names(case))
     ]
-    explicit = _explicit(setting)
+    given = _given(setting)
+    explicit = _explicit(case, given)
     setting.steps.append(dataclasses.replace(call, name="z", kwargs={**call.kwargs, **explicit}))
-    given = [mask for value in explicit.values() for mask in _masks(value)]
     for k, name in enumerate(_names(case)):
-        if k < len(given):
+        if k in given:
             right = expression("np.asarray(given, 'float32')", given=given[k])
             comparisons.append(Agrees(f"given mask of {name}", Output("z", 1 + k), right))
+        elif case.name == "NotingList":  # which is given a list, with None in this place
+            none = literal(np.full(case.tensors[k].steps, -1, np.float32), f"none{k}")
+            comparisons.append(Agrees(f"no given mask of {name}", Output("z", 1 + k), none))
         else:
             beside = f"mask of {name} beside a given one"
             comparisons.append(Agrees(beside, Output("z", 1 + k), expected[k], None, level))
@@ -57,19 +62,24 @@ def _names(case: LayerCase) -> list[str]:
     return ["inputs"] if count == 1 else [f"inputs {k}" for k in range(count)]
 
 
-def _explicit(setting: LayerSetting) -> dict[str, Operand]:
-    """The argument that gives masks other than those that travel: of a first, or of a list."""
-    case = setting.case
-    others = [_inverted(setting, place) for place in range(len(case.tensors))]
+def _given(setting: LayerSetting) -> dict[int, Expression]:
+    """Masks other than those that travel, by the places of the tensors that are given one.
+
+    By turns of the first, of the last or of all of those that the layer notes.
+    """
+    case, last = setting.case, len(noted(setting.case)) - 1
+    places = ((0,), (last,), range(last + 1))[case.weights % 3]
+    return {place: _inverted(setting, place) for place in places}
+
+
+def _explicit(case: LayerCase, given: dict[int, Expression]) -> dict[str, Operand]:
+    """The arguments that give these masks."""
     if case.name == "NotingNamed":
-        return {"query_mask": others[0]}
-    return {"mask": list(others) if case.name == "NotingList" else others[0]}
+        return {f"{_names(case)[place]}_mask": mask for place, mask in given.items()}
+    if case.name == "NotingList":
+        return {"mask": [given.get(place) for place in range(len(case.tensors))]}
+    return {"mask": given[0]}
 
 
 def _inverted(setting: LayerSetting, place: int) -> Expression:
     return expression("~mask", f"given{place}", mask=setting.mask(place))
-
-
-def _masks(value: Operand) -> list[Expression]:
-    masks = value if isinstance(value, list) else [value]
-    return [mask for mask in masks if isinstance(mask, Expression)]

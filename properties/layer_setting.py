@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from catalogue import weights as drawn_weights
@@ -18,7 +20,7 @@ from catalogue.steps import Build, Call, Operand, Step, Through
 from properties.comparisons import Tolerance, rounding_between
 from properties.contents import content_source
 
-__all__ = ["LayerSetting"]
+__all__ = ["LayerSetting", "elsewhere"]
 
 
 class LayerSetting:
@@ -73,6 +75,12 @@ class LayerSetting:
 
     # -- the layer and its calls ---------------------------------------------------------
 
+    def again(self) -> str:
+        """The layer made once more, so that what chance decides is the same, and its name."""
+        first = next(one for one in self.steps if isinstance(one, Build) and one.name == "layer")
+        self.steps.append(dataclasses.replace(first, name="layer_again"))
+        return "layer_again"
+
     def layer(self, *, restored: bool = False, another: bool = False, fresh: bool = False) -> str:
         """Build the layer (or one from its configuration, or another one) and give its name.
 
@@ -123,7 +131,8 @@ class LayerSetting:
 
         `at` takes some rows only, such as `:0`; `form` is another way for masks to reach the
         layer. Instead of the case's own, `masks` are given explicitly and `travelling` ones
-        travel, by the places of the tensors. `options` are those of the step.
+        travel, by the places of the tensors: with each of them where one list gives all masks,
+        those that are None too. `options` are those of the step.
         """
         case, entry = self.case, self.entry
         form = form or case.form
@@ -134,7 +143,10 @@ class LayerSetting:
         tensors: list[Operand] = []
         for place, tensor in enumerate(self.tensors):
             given = some(self.holding(place, content))
-            if tensor.masked and (form == "travelling" or travelling is not None):
+            carries = tensor.masked and form == "travelling"
+            if travelling is not None:
+                carries = tensor.masked or not entry.parameters
+            if carries:
                 carried = self.mask(place) if travelling is None else travelling(place)
                 tensors.append(Through(self._maker(), (given, some(self._with_ones(carried)))))
             else:
@@ -297,6 +309,29 @@ class LayerSetting:
     def _terms(self) -> int:
         sizes = [sum(_sizes(tensor)) for tensor in self.case.tensors]
         return 16 + 2 * max(sizes)
+
+
+def elsewhere(case: LayerCase) -> LayerCase:
+    """The same call on other values, on more rows or a single one, and on twice as many steps.
+
+    With masks where the case has none, or maybe without. Sizes that are known stay.
+    """
+    more, without = case.weights % 2, case.weights // 2 % 2
+    entry = entry_of(case)
+
+    def other(tensor: Tensor) -> Tensor:
+        rows = tensor.mask[::-1]
+        if not case.static:
+            few = rows[:1] if len(rows) > 1 else rows * 2
+            rows = tuple(2 * row for row in ((*rows, rows[0]) if more else few))
+        return msgspec.structs.replace(tensor, mask=rows, seed=tensor.seed + 7)
+
+    form: TensorMask = case.form
+    if form == "absent":
+        form = "explicit" if entry.explicit else "travelling"
+    elif without and form != "made":
+        form = "absent"
+    return msgspec.structs.replace(case, tensors=tuple(map(other, case.tensors)), form=form)
 
 
 def _each(operands: list[Operand], change: Callable[[Expression], Expression]) -> list[Operand]:

@@ -332,17 +332,51 @@ def _symbols_of_another_shape(found: Implementation) -> Any:
     return _replaced(functional, "compute_output_spec", made)
 
 
+def _all_or_none(found: Implementation) -> Any:
+    """A Functional model takes no notice of masks where one of several inputs has none."""
+    functional, _, _ = _model_classes(found)
+
+    def made(real: Any) -> Any:
+        def call(self: Any, inputs: Any, training: Any = None, mask: Any = None) -> Any:
+            masks = mask if isinstance(mask, list | tuple) else [mask]
+            if any(one is None for one in masks):
+                inputs, mask = _unmasked(found, inputs), None
+            return real(self, inputs, training=training, mask=mask)
+
+        return call
+
+    return _replaced(functional, "call", made)
+
+
+def _loses_beside_unmasked(found: Implementation) -> Any:
+    """A dense attention layer is handed no mask where one of its tensors carries none."""
+
+    def made(real: Any) -> Any:
+        def call(self: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+            if any(getattr(one, "_keras_mask", None) is None for one in inputs):
+                inputs = _unmasked(found, inputs)
+            return real(self, inputs, *args, **kwargs)
+
+        return call
+
+    return _replaced(found.keras.layers.Attention, "__call__", made)
+
+
 _PLAIN = ("sequence", "residual", "branch", "two inputs")
+_TWO = ("two inputs",)
+_ALL = (*_PLAIN, "several consumers", "nested models")
 IN_MODELS = (
     ModelDefect("nested models drop masks", ("nested models",), "prediction", _drops_nested),
     ModelDefect("Sequential drops its mask", _PLAIN, "builds_agree", _sequential_drops),
     ModelDefect("mask= is ignored", _PLAIN, "chain_mask_argument", _ignores_argument),
+    ModelDefect("mask= with None is ignored", _TWO, "chain_mask_argument", _all_or_none),
+    ModelDefect("attention to one mask alone", _TWO, "chain_truth", _loses_beside_unmasked),
     ModelDefect("compute_mask is inverted", _PLAIN, "chain_mask_argument", _inverts_compute_mask),
     ModelDefect("the input's mask is handed on", _PLAIN, "chain_mask_argument", _hands_on_first),
     ModelDefect("Dense clears its input's mask", _PLAIN, "consumers_agree", _clears_its_input),
     ModelDefect("predict mixes the last batch", _PLAIN, "runs_agree", _mixes_last_batch),
     ModelDefect("Masking remembers its first mask", _PLAIN, "runs_agree", _remembers_masks),
-    ModelDefect("Masking is loaded otherwise", _PLAIN, "runs_agree", _loads_without_value),
+    ModelDefect("Masking is loaded otherwise", _ALL, "runs_agree", _loads_without_value),
     ModelDefect("nobody is told", _PLAIN, "chain_told", _tells_nobody),
     ModelDefect("all is told twice", _PLAIN, "chain_told", _tells_twice),
     ModelDefect("symbols are wider", _PLAIN, "chain_symbolic", _symbols_of_another_shape),

@@ -373,6 +373,35 @@ def _causal_alone(keras: Any, tf: Any) -> type:
     return Changed
 
 
+def _all_or_none(layer: str, missing: int) -> Overridden:
+    """A layer that forgets the masks of a list in which this one of the first two is missing."""
+
+    def override(keras: Any, tf: Any) -> type:
+        class Changed(getattr(keras.layers, layer)):  # type: ignore[misc]
+            def call(self, inputs: Any, mask: Any = None, **kwargs: Any) -> Any:
+                mask = None if mask and mask[missing] is None else mask
+                return super().call(inputs, mask=mask, **kwargs)
+
+        return Changed
+
+    return override
+
+
+def _key_by_value(layer: str) -> Overridden:
+    """A layer with heads that looks at the key's mask only where the value has one."""
+
+    def override(keras: Any, tf: Any) -> type:
+        class Changed(getattr(keras.layers, layer)):  # type: ignore[misc]
+            def _compute_attention_mask(self, query: Any, value: Any, **kwargs: Any) -> Any:
+                if kwargs.get("value_mask", getattr(value, "_keras_mask", None)) is None:
+                    kwargs |= {name: None for name in ("key_mask", "key") if name in kwargs}
+                return super()._compute_attention_mask(query, value, **kwargs)
+
+        return Changed
+
+    return override
+
+
 HEAD, GROUP = "MultiHeadAttention", "GroupQueryAttention"
 DEFECTS: list[tuple[str, str, str, Overridden]] = [
     ("loses its mask", HEAD, "passage", _forgets(HEAD)),
@@ -387,6 +416,15 @@ DEFECTS: list[tuple[str, str, str, Overridden]] = [
     ("scores not masked", "Attention", "layer_truth", _raw_scores),
     ("query not masked", "AdditiveAttention", "layer_truth", _keeps_query),
     ("causal alone", "Attention", "layer_truth", _causal_alone),
+    ("no mask beside a free query", "Attention", "layer_truth", _all_or_none("Attention", 0)),
+    ("no mask beside a free value", "Attention", "layer_truth", _all_or_none("Attention", 1)),
+    (
+        "no mask beside a free query",
+        "AdditiveAttention",
+        "layer_isolation",
+        _all_or_none("AdditiveAttention", 0),
+    ),
+    ("key by value", GROUP, "layer_isolation", _key_by_value(GROUP)),
 ]
 
 
@@ -405,5 +443,6 @@ def test_a_planted_defect_is_seen(
     """A mask that is lost, wrong or not used, padding that leaks: new, by what names it."""
     if not FAMILIES["layers"].has(layer, found.installed.keras):
         pytest.skip(f"this Keras has no {layer}")
-    planted = Implementation(found.installed, {layer: defect(found.keras, found.tensorflow)})
+    changed = {LAYER_ENTRIES[layer].layer: defect(found.keras, found.tensorflow)}
+    planted = Implementation(found.installed, changed)
     assert outcome_of(planted, layer, property, ledger, seed) == "new"

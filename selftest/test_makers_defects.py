@@ -161,6 +161,17 @@ def _named(base: Any, tf: Any) -> type:
     return NotingNamed
 
 
+def _named_by_query(base: Any, tf: Any) -> type:
+    """The custom layer with names, which takes no mask of another tensor than the query."""
+
+    class NotingNamed(base):  # type: ignore[misc]
+        def __call__(self, *tensors: Any, query_mask: Any = None, **rest: Any) -> Any:
+            given = {name: one for name, one in rest.items() if not name.endswith("_mask")}
+            return super().__call__(*tensors, query_mask=query_mask, **given)
+
+    return NotingNamed
+
+
 # -- defects ---------------------------------------------------------------------------------
 
 
@@ -330,6 +341,12 @@ DEFECTS = [
         "NotingNamed",
         "layer_delivery",
         lambda keras, tf, found: _named(found.layer_class("NotingNamed"), tf),
+    ),
+    Planted(
+        "takes no given mask but the query's",
+        "NotingNamed",
+        "layer_delivery",
+        lambda keras, tf, found: _named_by_query(found.layer_class("NotingNamed"), tf),
     ),
 ]
 

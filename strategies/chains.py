@@ -25,6 +25,8 @@ _POLICIES = (*["float32"] * 6, "float64", "float64", "mixed_float16")
 _SIZES: tuple[Sizes, ...] = ("unknown", "unknown", "unknown", "steps", "known")
 _WAYS: tuple[Way, ...] = ("functional", "functional", "subclassed", "layer by layer")
 _MODELS: tuple[NestKind, ...] = ("functional", "sequential", "subclassed")
+# Which of two inputs something puts a mask on.
+_MASKED = st.sampled_from(((True, True), (True, False), (False, True)))
 
 
 @dataclasses.dataclass
@@ -232,7 +234,13 @@ def _branch(chain: _Growing) -> None:
 def _two_inputs(chain: _Growing) -> None:
     size = chain.draw(st.integers(1, 3), label="features of both")
     both = tuple(chain.one(number, size) for number in range(2))
-    chain.end(chain.join(both))
+    if chain.draw(st.booleans(), label="attention"):
+        heads: dict[str, Argument] = {"num_heads": 1, "key_dim": 2}
+        name = chain.draw(st.sampled_from(("Attention", "MultiHeadAttention")))
+        joined = chain.add(name, both, size, **(heads if name == "MultiHeadAttention" else {}))
+    else:
+        joined = chain.join(both)
+    chain.end(joined)
 
 
 def _time_distributed(chain: _Growing) -> None:
@@ -288,8 +296,9 @@ def layer_chains(
         rows = first.mask
         if not same:
             rows = draw(masks(batch=first.batch, max_len=first.max_len))
-        # A tensor without a mask is one that nothing has put a mask on.
-        tensors.append(Tensor(rows, (features,), content=first.content, seed=first.seed + 1))
+        masked = draw(_MASKED, label="which of them have a mask")
+        second = Tensor(rows, (features,), masked[1], first.content, first.seed + 1)
+        tensors = [msgspec.structs.replace(tensors[0], masked=masked[0]), second]
     given: tuple[str, ...] = ()
     if maker == "optional" and draw(st.booleans(), label="a mask is given"):
         given = draw(masks(batch=first.batch, max_len=first.max_len))

@@ -78,14 +78,12 @@ def layer_configurations(
     entry: LayerEntry, *, seed: int = 0, most: int | None = None
 ) -> list[LayerConfiguration]:
     """Configurations that meet the pairs of all domains of an entry early; the plainest first."""
-    several = max(entry.sequences.counts) > 1
     domains: dict[str, Sequence[Any]] = {
         **entry.domains,
         **{f"call {name}": values for name, values in entry.call_domains.items()},
-        "count": entry.sequences.counts,
+        **({} if entry.sequences.patterns else {"count": entry.sequences.counts}),
         "rest": entry.sequences.rests,
-        "form": _forms(entry),
-        "masked": entry.sequences.masked if several else ("all",),
+        **_ways_of_masks(entry),
         "training": entry.trainings,
         "dtypes": _DTYPES,
         "static": (True,) if entry.sequences.known else entry.statics,
@@ -98,6 +96,8 @@ def layer_configurations(
     rows = most or min(entry.most, max(_FEWEST, math.prod(longest)))
     found = []
     for chosen in spread([{}] * rows, domains, seed=seed):
+        form, masked = chosen["masks"] if "masks" in chosen else (chosen["form"], chosen["masked"])
+        count = len(masked) if "masks" in chosen else chosen["count"]
         given = {
             name: chosen[name]
             for name, values in entry.domains.items()
@@ -105,25 +105,25 @@ def layer_configurations(
         }
         spec = entry.complete(Spec(entry.layer, dict(entry.fixed)).replace(**given))
         inner = (chosen["fold"],) if chosen["fold"] else ()
-        shapes = [(2, 3, *inner, *chosen["rest"])] * chosen["count"]
+        shapes = [(2, 3, *inner, *chosen["rest"])] * count
         if not entry.applies(spec, shapes):
             continue
         dtype, policy = chosen["dtypes"]
         found.append(
             LayerConfiguration(
                 spec=spec,
-                count=chosen["count"],
+                count=count,
                 rest=chosen["rest"],
                 same_steps=entry.sequences.same_steps,
-                masked=chosen["masked"],
-                form=chosen["form"],
+                masked=masked,
+                form=form,
                 arguments={name: True for name in entry.call_domains if chosen[f"call {name}"]},
                 training=chosen["training"],
                 dtype=dtype,
                 policy=policy,
                 chosen=chosen,
                 fold=chosen["fold"],
-                mask_dtype=chosen["mask_dtype"] if chosen["form"] == "explicit" else "bool",
+                mask_dtype=chosen["mask_dtype"] if form == "explicit" else "bool",
                 keywords=chosen["keywords"],
                 element=chosen["element"],
                 static=chosen["static"],
@@ -134,6 +134,23 @@ def layer_configurations(
             )
         )
     return found
+
+
+def _ways_of_masks(entry: LayerEntry) -> dict[str, Sequence[Any]]:
+    """Which tensors have a mask, and how it reaches the layer.
+
+    Where roles tell tensors apart, one domain of both: every pattern is to be met.
+    """
+    several = max(entry.sequences.counts) > 1
+    patterns = entry.sequences.patterns
+    if not patterns:
+        return {
+            "form": _forms(entry),
+            "masked": entry.sequences.masked if several else ("all",),
+        }
+    forms = [form for form in ("explicit", "travelling") if form in _forms(entry)]
+    ways = [(form, one) for one in patterns for form in (forms[:1] if entry.given else forms[::-1])]
+    return {"masks": (*ways, ("absent", patterns[0]))}
 
 
 def _forms(entry: LayerEntry) -> tuple[TensorMask, ...]:
@@ -281,12 +298,12 @@ def plain_case(configuration: LayerConfiguration) -> LayerCase:
 
 def _masked(which: str, count: int) -> list[bool]:
     """Which of so many tensors have a mask."""
+    if set(which) <= set("m-"):
+        return [one == "m" for one in which]
     return {
         "all": [True] * count,
         "first": [True] + [False] * (count - 1),
-        "second": [place == min(1, count - 1) for place in range(count)],
         "last": [False] * (count - 1) + [True],
-        "but the last": [place < max(1, count - 1) for place in range(count)],
         "none": [False] * count,
     }[which]
 
