@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from catalogue.cases import Content, RecurrentCase
-from catalogue.expressions import Expression, expression
+from catalogue.expressions import Expression, Output, expression
 from execution.results import Results
 from execution.running import Runner
 from properties.chain_alternatives import CHAIN_ALTERNATIVES
@@ -72,6 +72,15 @@ def zero_last_output(case: RecurrentCase) -> Plan:
     return _zero_at(setting, expression("~mask[:, -1]", "masked", mask=setting.processed))
 
 
+def mask_as_it_came_in(case: RecurrentCase) -> Plan:
+    """The mask goes out in the order of the inputs, whatever the order of the outputs."""
+    setting = Setting(case)
+    setting.call("y")
+    out = expression("np.asarray(mask, bool)", mask=Output("y.mask"))
+    came = setting.transposed(setting.mask)
+    return Plan(setting.plan_steps(), (Agrees("mask", out, came),))
+
+
 def _zero_at(setting: Setting, masked: Expression) -> Plan:
     setting.call("y")
     at = expression("y[masked]", y=setting.output("y"), masked=masked)
@@ -86,6 +95,7 @@ ALTERNATIVES: dict[str, Callable[[Any], Plan]] = {
         as_if_nothing_were_masked,
         zeros_at_mirrored_steps,
         zero_last_output,
+        mask_as_it_came_in,
         truths_of_whole_numbers,
         added_as_a_bias,
         batches_stretched,
