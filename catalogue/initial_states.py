@@ -7,7 +7,7 @@ import numpy as np
 from catalogue.expressions import expression
 from catalogue.layer_cases import Given, LayerCase
 
-__all__ = ["ARGUMENT", "given_states", "sources", "without_output"]
+__all__ = ["ARGUMENT", "given_states", "held_rows", "sources", "without_output"]
 
 ARGUMENT = "initial_state"
 
@@ -42,3 +42,9 @@ def without_output(given: Given) -> np.ndarray | None:
     if mask is None or not given.case.arguments.get(ARGUMENT):
         return None
     return np.asarray(~mask.any(axis=1))
+
+
+def held_rows(case: LayerCase) -> np.ndarray | None:
+    """The rows, of shape (batch,), that end in their initial states: no step of them is valid."""
+    mask = case.masks[0]
+    return None if mask is None else np.asarray(~mask.any(axis=1))

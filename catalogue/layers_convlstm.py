@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from catalogue import convlstm_reference as reference
 from catalogue import initial_states
+from catalogue.chance import in_training
 from catalogue.contracts import turned
-from catalogue.layer_cases import LayerEntry, Sequences
-from catalogue.layer_reference import by_chance
+from catalogue.layer_cases import LayerCase, LayerEntry, Sequences
 from catalogue.specs import Argument, Spec
 
 __all__ = ["ENTRIES"]
@@ -19,6 +21,16 @@ def _can_be_built(spec: Spec, shapes: list[tuple[int, ...]]) -> bool:
     if spec.get("strides", 1) != 1 and spec.get("dilation_rate", 1) != 1:
         return False
     return min(reference.sizes_left(spec, shapes[0][2:])) > 0
+
+
+def _with_states(spec: Spec) -> bool:
+    return bool(spec.get("return_state"))
+
+
+def _held(case: LayerCase) -> list[np.ndarray | None]:
+    """What fully masked rows end in; what masked steps of a sequence give is not documented."""
+    rows, sequences = initial_states.held_rows(case), case.spec.get("return_sequences")
+    return [None if sequences else rows, *[rows] * (2 * _with_states(case.spec))]
 
 
 def _convolution_lstm(rank: int, rests: _Rests, kernels: tuple[Argument, ...]) -> LayerEntry:
@@ -45,6 +57,7 @@ def _convolution_lstm(rank: int, rests: _Rests, kernels: tuple[Argument, ...]) -
             "recurrent_activation": ("sigmoid", "softsign"),
             "use_bias": (True, False),
             "dropout": (0.0, 0.0, 0.0, 0.4),
+            "recurrent_dropout": (0.0, 0.0, 0.0, 0.4),
             "return_sequences": (False, True, True),  # where most can go wrong with masks
             "return_state": (False, True),
             "go_backwards": (False, True),
@@ -56,11 +69,12 @@ def _convolution_lstm(rank: int, rests: _Rests, kernels: tuple[Argument, ...]) -
         explicit=True,
         mask_dtypes=("bool", "int32", "float32"),  # "binary tensor"
         trainings=(None, False, True),
-        outputs=lambda case: 3 if case.spec.get("return_state") else 1,
+        outputs=lambda case: 1 + 2 * _with_states(case.spec),
         weights=reference.convolution_lstm_weights,
         applies=_can_be_built,
         statics=(*[False] * 7, True),
-        random=by_chance("dropout"),
+        random=in_training,
+        held=_held,
     )
 
 

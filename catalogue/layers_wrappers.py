@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from catalogue import initial_states, wrapper_reference
+from catalogue.chance import in_training
 from catalogue.contracts import turned
 from catalogue.layer_cases import LayerCase, LayerEntry, Sequences
-from catalogue.layer_reference import by_chance
 from catalogue.specs import Argument, Spec
 
 __all__ = ["ENTRIES"]
@@ -20,6 +20,15 @@ _Domains = Mapping[str, tuple[Argument, ...]]
 def _all_said(case: LayerCase) -> list[np.ndarray | None]:
     """All of every output: at masked steps "the output of the masked timestep will be zero"."""
     return [None] * wrapper_reference.bidirectional_outputs(case)
+
+
+def _held(case: LayerCase) -> list[np.ndarray | None]:
+    """Outputs at masked steps, which are zero, and all that a fully masked row gives."""
+    rows = initial_states.held_rows(case)
+    masked = turned("layer")(case)
+    count = wrapper_reference.bidirectional_outputs(case)
+    outputs = 1 if case.spec.get("merge_mode", "concat") is not None else 2
+    return [rows if masked is None else ~masked] * outputs + [rows] * (count - outputs)
 
 
 def _bidirectional(
@@ -67,7 +76,8 @@ def _bidirectional(
         weights=wrapper_reference.bidirectional_weights,
         most=most,
         statics=(*[False] * 7, True),
-        random=by_chance("layer.dropout"),
+        random=in_training,
+        held=_held,
     )
 
 
@@ -77,6 +87,7 @@ _SIMPLE: dict[str, tuple[Argument, ...]] = {
     "activation": ("tanh", "relu", "softsign"),
     "use_bias": (True, False),
     "dropout": (0.0, 0.0, 0.0, 0.4),
+    "recurrent_dropout": (0.0, 0.0, 0.0, 0.4),
     "zero_output_for_mask": (False, True),
 }
 _GATED: dict[str, tuple[Argument, ...]] = {
@@ -87,7 +98,7 @@ _GRU_CELL = Spec("GRUCell", {"units": 2})
 _CELLS: tuple[Argument, ...] = (
     _GRU_CELL,
     Spec("LSTMCell", {"units": 3, "activation": "softsign"}),
-    Spec("SimpleRNNCell", {"units": 2, "use_bias": False}),
+    Spec("SimpleRNNCell", {"units": 2, "use_bias": False, "recurrent_dropout": 0.4}),
     (Spec("LSTMCell", {"units": 2}), Spec("SimpleRNNCell", {"units": 3})),
 )
 
@@ -107,6 +118,7 @@ ENTRIES = (
             "padding": ("valid", "same"),
             "use_bias": (True, False),
             "dropout": (0.0, 0.0, 0.0, 0.4),
+            "recurrent_dropout": (0.0, 0.0, 0.0, 0.4),
         },
         rests=((3, 2), (4, 1)),
         most=8,

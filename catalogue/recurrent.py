@@ -78,7 +78,7 @@ _MASK_FORMS: tuple[tuple[MaskForm, MaskDtype, bool], ...] = (
     ("none", "bool", False),
 )
 _STATE_FORMS: tuple[StateForm, ...] = ("absent", "keyword", "none", "positional")
-# In training nothing is dropped (`strategies.configurations`): what is left out is random.
+# Where chance may have no part, nothing is dropped in training (`strategies.configurations`).
 _TRAINING = (None, False, True)
 _TIME_MAJOR = (False, False, False, True)
 

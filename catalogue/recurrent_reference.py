@@ -21,6 +21,7 @@ __all__ = [
     "output_size",
     "reference",
     "state_sizes",
+    "states_of_last_cell",
     "weight_shapes",
 ]
 
@@ -53,6 +54,11 @@ class Reference:
 def state_sizes(spec: Spec) -> tuple[int, ...]:
     """The size of each state, flat: `(h,)`, for LSTM `(h, c)`, for stacked cells all in order."""
     return tuple(cell.units for cell in _cells(spec) for _ in range(cell.states))
+
+
+def states_of_last_cell(spec: Spec) -> int:
+    """How many states the last cell has: they come last."""
+    return _cells(spec)[-1].states
 
 
 def output_size(spec: Spec) -> int:

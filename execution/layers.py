@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from catalogue import weights as drawn_weights
+from catalogue.chance import by_seed, drops
 from catalogue.custom_layers import CUSTOM_LAYERS
 from catalogue.specs import Spec
 from catalogue.steps import Build, Define
@@ -25,7 +26,7 @@ class Built:
     layer: Any
     build: Build | Define
     seed: int | None = None
-    started: list[np.ndarray] = dataclasses.field(default_factory=list)
+    started: list[tuple[Any, np.ndarray]] = dataclasses.field(default_factory=list)
     parts: list[Any] = dataclasses.field(default_factory=list)  # the layers of a chain
     traces: dict[Any, Any] = dataclasses.field(default_factory=dict)
 
@@ -56,14 +57,14 @@ class Layers:
                 elif step.spec.layer not in CUSTOM_LAYERS:
                     several = isinstance(step.input_shape[0], tuple)
                     layer.build(list(step.input_shape) if several else step.input_shape)
-                built = Built(layer, step, started=_values(layer))
+                built = Built(layer, step, started=_moved(layer, step.spec))
             self.kept[key] = built
-        elif step.spec.get("stateful") or step.spec.get("layer.stateful"):
-            # Not by the layer's own reset, which is under test.
-            for state in self._tf.nest.flatten(_states(built.layer)):
-                state.assign(self._tf.zeros(state.shape, state.dtype))
-        elif built.started:  # what training moves starts afresh
-            for weight, value in zip(built.layer.non_trainable_weights, built.started, strict=True):
+        else:
+            if step.spec.get("stateful") or step.spec.get("layer.stateful"):
+                # Not by the layer's own reset, which is under test.
+                for state in self._tf.nest.flatten(_states(built.layer)):
+                    state.assign(self._tf.zeros(state.shape, state.dtype))
+            for weight, value in built.started:  # what training moves starts afresh
                 weight.assign(value)
         if step.weights is not None and built.seed != step.weights:
             with self.counters.of("set weights"):
@@ -97,8 +98,13 @@ class Layers:
         return value
 
 
-def _values(layer: Any) -> list[np.ndarray]:
-    return [np.asarray(weight) for weight in layer.non_trainable_weights]
+def _moved(layer: Any, spec: Spec) -> list[tuple[Any, np.ndarray]]:
+    """What calls in training move, each with its value: with a seed, what it decides next too."""
+    if drops(spec) and by_seed(spec):
+        return [(one, np.asarray(one)) for one in layer.non_trainable_variables]
+    stateful = spec.get("stateful") or spec.get("layer.stateful")
+    weights = () if stateful else layer.non_trainable_weights
+    return [(weight, np.asarray(weight)) for weight in weights]
 
 
 def _states(layer: Any) -> list[Any]:

@@ -107,16 +107,20 @@ def _all_outputs(operands: dict[str, Expression | Output]) -> list[Output]:
 
 
 def _pruned(steps: tuple[Step, ...], needed: set[str]) -> list[Step]:
-    """The steps that the needed results depend on, and calls that states remember."""
+    """The steps that the needed results depend on, and calls that states, or layers, remember.
+
+    What an earlier call may leave behind is looked at in layers that are `fresh`.
+    """
     if any(isinstance(step, ResetState) for step in steps) or any(
         isinstance(step, Build) and step.spec.get("stateful") for step in steps
     ):
         return list(steps)
     kept: list[Step] = []
     wanted = {name.partition(".")[0] for name in needed}
+    fresh = {step.name for step in steps if isinstance(step, Build) and step.fresh}
     for step in reversed(steps):
         name = step.layer if isinstance(step, ResetState) else step.name
-        if name in wanted:
+        if name in wanted or (isinstance(step, Call) and step.layer in fresh & wanted):
             kept.append(step)
             wanted |= set(layers_of(step)) | {output.step for output in outputs_of(step)}
     return kept[::-1]

@@ -55,8 +55,10 @@ def as_if_nothing_were_masked(case: RecurrentCase) -> Plan:
 def _agrees_unmasked(setting: Setting, inputs: Expression, content: Content) -> list[Agrees]:
     own = content == setting.case.batch.content
     given = None if own else setting.holding(content)
-    one = setting.call(f"y_{content}", inputs=given, content=content)
-    other = setting.call(f"z_{content}", masked="absent", inputs=inputs, mode="eager")
+    # Made once more, each of them drops the same.
+    one = setting.call(f"y_{content}", layer=setting.again(), inputs=given, content=content)
+    unmasked: dict[str, Any] = {"masked": "absent", "inputs": inputs, "mode": "eager"}
+    other = setting.call(f"z_{content}", layer=setting.again(), **unmasked)
     return setting.all_agree(one, other, tolerance=setting.tolerance)
 
 

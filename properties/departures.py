@@ -147,8 +147,8 @@ _ORDINARY = 100.0  # what padding is up to where shares of it are predicted
 
 
 def only_rows_that_hold_padding(asked: Asked) -> Answer | None:
-    """Rows without a masked step give what is documented."""
-    if not asked.whole:
+    """Rows without a masked step give what is documented, unless chance decides."""
+    if not asked.whole or asked.setting.entry.random(asked.case):
         return None
     masked = _padded_rows(asked)
     return Answer(outputs=lambda dtype: without_rows(masked, asked.reference()(dtype)))

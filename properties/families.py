@@ -16,6 +16,7 @@ from catalogue import broadcasting as broadcast
 from catalogue import traits as recurrent_traits
 from catalogue.cases import CallForm, RaggedBatch, RecurrentCase
 from catalogue.chains import ChainCase
+from catalogue.chance import left_to_chance
 from catalogue.layer_cases import LayerCase
 from catalogue.layers import LAYER_ENTRIES
 from catalogue.recurrent import FLAGS, LAYERS
@@ -111,7 +112,8 @@ def _recurrent_strata(
         probe = _Probe(Spec(layer), CallForm(mask=mask_form))  # type: ignore[arg-type]
         return bool(property.applies(probe) or property.applies(probe.with_all_flags()))
 
-    found = configurations(entry, keras_major=keras_major, seed=seed, keep=keep)
+    chance = property.chance == "any" or (property.chance == "seeded" and keras_major > 2)
+    found = configurations(entry, keras_major=keras_major, seed=seed, keep=keep, chance=chance)
     found = [configuration for configuration in found if property.applies(configuration)]
     domains = domains_of([one.chosen for one in found])
     found = _share(property, layer, found, seed)
@@ -189,6 +191,8 @@ def _flag_pairs(configuration: Any) -> set[Any]:
     values.append(("states", form.initial_state in ("keyword", "positional")))
     values.append(("dtype", configuration.dtype + configuration.policy))
     values.append(("cudnn", recurrent_traits.suits_cudnn(configuration.spec)))
+    if left_to_chance(configuration):
+        values.append(("chance", True))
     return {(a, b) for place, a in enumerate(values) for b in values[:place]}
 
 

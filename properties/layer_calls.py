@@ -11,7 +11,7 @@ from catalogue.layer_cases import LayerCase
 from catalogue.layers import LAYER_ENTRIES, entry_of
 from catalogue.steps import Gradient, SymbolicCall
 from properties.comparisons import Agrees, Comparison, Plan, Raises
-from properties.layer_setting import LayerSetting
+from properties.layer_setting import LayerSetting, elsewhere
 from properties.layers import certain, reaches
 from properties.registry import declare
 from strategies.layers import layer_configurations, plain_case
@@ -19,6 +19,7 @@ from strategies.layers import layer_configurations, plain_case
 __all__: list[str] = []
 
 _LAYER = "keras.io/api/layers/base_layer"
+_TRACED = 6  # of so many cases one
 _SAVING = "keras.io/guides/serialization_and_saving"
 
 
@@ -43,13 +44,23 @@ def _outputs_agree(setting: LayerSetting, left: str, right: str, **bound: Any) -
     apart=True,
 )
 def no_trace(case: LayerCase) -> Plan:
-    """A second call on the same tensors gives what the first one gave, mask included."""
+    """A call gives what it gives of a fresh layer, whatever was called before, mask included.
+
+    Before it comes a call on other rows and steps, with masks or without, and one on the same
+    tensors. A sixth is traced behind these.
+    """
     setting = LayerSetting(case)
     setting.layer(fresh=True)
     # What a call leaves behind it leaves in Python: a graph would cost twenty times as much.
     setting.call("y", mode="eager")
-    setting.call("z", twice=True, mode="eager")
-    return Plan(tuple(setting.steps), tuple(_outputs_agree(setting, "z", "y")))
+    used = setting.layer(another=True, fresh=True)
+    before = LayerSetting(elsewhere(case))
+    before.call("before", layer=used, mode="eager")
+    setting.steps += before.steps
+    traced = case.weights % _TRACED == 0
+    setting.call("z", layer=used, twice=True, mode="graph" if traced else "eager")
+    tolerance = setting.tolerance if traced else None
+    return Plan(tuple(setting.steps), tuple(_outputs_agree(setting, "z", "y", tolerance=tolerance)))
 
 
 @declare(

@@ -115,9 +115,10 @@ def no_rows_keep_their_steps(asked: Asked) -> Answer | None:
 def as_if_no_mask_had_come(asked: Asked) -> Answer | None:
     """The outputs are those of the inputs without masks, padding and all.
 
-    Nothing is said of rows of huge padding, nor of any beside them where all rows are mixed.
+    Nothing is said of rows of huge padding, nor of any beside them where all rows are mixed, nor
+    of what chance decides.
     """
-    if not asked.whole:
+    if not asked.whole or asked.setting.entry.random(asked.case):
         return None
     huge = rows_of_huge_padding(asked)
     if asked.case.spec.layer == "BatchNormalization":
@@ -140,7 +141,7 @@ def a_second_call_sees_no_masks(asked: Asked) -> Answer | None:
 def masked_steps_hold_anything(asked: Asked) -> Answer | None:
     """Outputs with steps are the documented ones at valid steps, in either order of them."""
     mask = asked.masks[0]
-    if mask is None or not asked.whole:
+    if mask is None or not asked.whole or asked.setting.entry.random(asked.case):
         return None
     steps = asked.case.spec.get("merge_mode", "concat") is not None or 2
     valid, inner = mask.astype(bool), asked.case.spec.get("layer")

@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 
 from catalogue.cases import RaggedBatch
+from catalogue.chance import seeded
 from catalogue.layer_cases import LayerCase, Tensor
 from catalogue.layers import LAYER_ENTRIES, entry_of
 from catalogue.specs import Spec
@@ -30,6 +31,7 @@ _BATCHES = 3  # ragged batches for each configuration that is drawn
 _FEWEST = 6  # configurations of a property of which `quick` meets a third
 _FEWER = 4  # and of a layer of which a trace takes a second
 _LONG = ("Bidirectional(", "ConvLSTM", "TimeDistributed(")
+_LEFT_TO_CHANCE = 4  # configurations in which something is dropped, where it is what is looked at
 _SEEDS = 10  # with which configurations are drawn until one suits a property
 
 
@@ -38,8 +40,10 @@ def layer_strata(property: Property, layer: str, keras_major: int, mode: str, se
     found: list[LayerConfiguration] = []
     for other in range(_SEEDS):  # few configurations may hold none that the property speaks of
         drawn = layer_configurations(LAYER_ENTRIES[layer], seed=seed + 10**6 * other)
-        found = [one for one in drawn if property.applies(plain_case(one))]
-        if found:
+        if property.chance and keras_major > 2:
+            drawn = [msgspec.structs.replace(one, spec=_by_seed(one)) for one in drawn]
+        found += [one for one in drawn if property.applies(plain_case(one))]
+        if len(found) >= (_LEFT_TO_CHANCE if property.chance == "any" else 1):
             break
     found = _covering(layer, found) if property.covering and property.share > 1 else found
     found = found if property.covering else _share(property, layer, found)
@@ -58,6 +62,12 @@ def layer_strata(property: Property, layer: str, keras_major: int, mode: str, se
         )
         strata.append(Stratum(f"{place}: {configuration.spec!r}", examples, configuration.chosen))
     return Strata(tuple(strata), domains_of([one.chosen for one in found]))
+
+
+def _by_seed(configuration: LayerConfiguration) -> Spec:
+    """The layer, with a seed where chance decides."""
+    case = plain_case(configuration)
+    return seeded(case.spec) if entry_of(case).random(case) else case.spec
 
 
 def _share(

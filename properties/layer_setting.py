@@ -312,7 +312,7 @@ class LayerSetting:
 
 
 def elsewhere(case: LayerCase) -> LayerCase:
-    """The same call on other values, on more rows or a single one, and on twice as many steps.
+    """The same call on other values, on more rows or on two, and on twice as many steps.
 
     With masks where the case has none, or maybe without. Sizes that are known stay.
     """
@@ -322,7 +322,7 @@ def elsewhere(case: LayerCase) -> LayerCase:
     def other(tensor: Tensor) -> Tensor:
         rows = tensor.mask[::-1]
         if not case.static:
-            few = rows[:1] if len(rows) > 1 else rows * 2
+            few = rows[:2] if len(rows) > 2 else rows * 2
             rows = tuple(2 * row for row in ((*rows, rows[0]) if more else few))
         return msgspec.structs.replace(tensor, mask=rows, seed=tensor.seed + 7)
 

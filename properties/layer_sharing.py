@@ -28,7 +28,7 @@ def _attends(layer: str) -> bool:
     "as they were",
     applies=certain,
     of=_attends,
-    share=6,
+    share=3,
     apart=True,
 )
 def shared_tensors(case: LayerCase) -> Plan:
@@ -41,7 +41,8 @@ def shared_tensors(case: LayerCase) -> Plan:
     setting.call("y", mode="eager")
     other = setting.layer(another=True)
     setting.call("second", mode="eager", after=other)
-    first = case.tensors[0]
+    masked = any(tensor.masked for tensor in case.tensors)  # then the one that is shared is
+    first = msgspec.structs.replace(case.tensors[0], masked=masked)
     alike = tuple(msgspec.structs.replace(first) for _ in case.tensors)
     single = LayerSetting(msgspec.structs.replace(case, tensors=alike))
     copies = single.call("copies", mode="eager")

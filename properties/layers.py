@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from catalogue.cases import FINITE_CONTENTS
+from catalogue.chance import by_seed
 from catalogue.expressions import Output, expression, literal
 from catalogue.layer_cases import LayerCase
 from catalogue.layers import LAYER_ENTRIES, entry_of
@@ -15,7 +16,7 @@ from properties.comparisons import Agrees, Comparison, Level, Plan, Tells
 from properties.layer_setting import LayerSetting
 from properties.registry import declare
 
-__all__ = ["certain", "reaches"]
+__all__ = ["certain", "decided", "reaches"]
 
 _GUIDE = "keras.io/guides/understanding_masking_and_padding"
 
@@ -30,6 +31,11 @@ def reaches(case: Any) -> bool:
 def certain(case: Any) -> bool:
     """Whether chance has no part in what comes out."""
     return not entry_of(case).random(case)
+
+
+def decided(case: Any) -> bool:
+    """Whether chance has no part, or a seed decides what it does."""
+    return certain(case) or by_seed(case.spec)
 
 
 @declare(
@@ -70,15 +76,16 @@ def told(case: LayerCase) -> Plan:
 @declare(
     family="layers",
     source=f"{_GUIDE}, Introduction ('should be skipped when processing the data')",
-    applies=lambda case: reaches(case) and certain(case),
+    applies=lambda case: reaches(case) and decided(case),
     of=lambda layer: LAYER_ENTRIES[layer].isolates,
     choices=("other",),
+    chance="seeded",
 )
 def layer_isolation(case: LayerCase) -> Plan:
     """What masked steps hold changes nothing at valid steps of the output, bitwise."""
     setting = LayerSetting(case)
     setting.call("y")
-    setting.call("z", content=case.other)
+    setting.call("z", content=case.other, layer=None if certain(case) else setting.again())
     contents = {case.other, *(tensor.content for tensor in case.tensors if tensor.masked)}
     level: Level = "must" if contents <= set(FINITE_CONTENTS) else "should"
     agree = [

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from catalogue.cases import RecurrentCase
+from catalogue.chance import left_to_chance
 from catalogue.expressions import Expression, Output, expression, literal
 from catalogue.steps import OutputShape, SymbolicShape
 from properties.comparisons import Agrees, Comparison, Plan
@@ -32,7 +33,11 @@ def shape_of(output: Output) -> Expression:
 # -- 1. Length ---------------------------------------------------------------------------
 
 
-@declare(family="recurrent", source=f"{_ARTICLE}, example 1; {_RNN_PAGE}, Output shape")
+@declare(
+    family="recurrent",
+    source=f"{_ARTICLE}, example 1; {_RNN_PAGE}, Output shape",
+    chance="any",
+)
 def length(case: RecurrentCase) -> Plan:
     """With `return_sequences` the output has exactly max_len steps, and without it none."""
     setting = Setting(case)
@@ -93,6 +98,7 @@ def symbolic_shape(case: RecurrentCase) -> Plan:
 @declare(
     family="recurrent",
     source=f"{_GUIDE}, Mask propagation in the Functional API; {_RNN_PAGE}, return_sequences",
+    chance="any",
 )
 def outgoing_mask(case: RecurrentCase) -> Plan:
     """The mask goes out with a sequence of outputs, in its order; with a last output none does."""
@@ -110,6 +116,7 @@ def outgoing_mask(case: RecurrentCase) -> Plan:
     family="recurrent",
     source=f"{_ARTICLE}, opening ('ignore states computed over padded elements'); {_RNN_PAGE}",
     applies=_masked,
+    chance="any",
 )
 def held_state(case: RecurrentCase) -> Plan:
     """At a masked step the output repeats the last one (or is zero) and the states stay."""
@@ -150,8 +157,29 @@ def held_state(case: RecurrentCase) -> Plan:
                 zip(setting.states_of("y"), setting.states, strict=True)
             )
         ]
-    comparisons += _held_over_last_step(setting)
+    chance = left_to_chance(case)
+    comparisons += _held_until_the_end(setting) if chance else _held_over_last_step(setting)
     return Plan(setting.plan_steps(), tuple(comparisons))
+
+
+def _held_until_the_end(setting: Setting) -> list[Comparison]:
+    """What the last valid step gave is the state at the end, and the last output.
+
+    Told by one call: what a second one drops is something else. Source: the pages of the cells, the
+    output of each of which is its (first) state.
+    """
+    case, state = setting.case, setting.state_of_output
+    valid = case.batch.valid[:, :: -1 if case.spec.get("go_backwards") else 1]
+    rows = [int(row) for row in np.flatnonzero(valid.any(axis=1))]
+    if not setting.has_states or not rows:
+        return []
+    end = expression(f"s[{rows}]", s=setting.states_of("y")[state])
+    if not setting.has_sequence:
+        last = expression(f"y[{rows}]", y=setting.output("y"))
+        return [Agrees("held last output", last, end)]
+    steps = [int(np.flatnonzero(valid[row])[-1]) for row in rows]
+    given = expression(f"y[{rows}, {steps}]", y=setting.output("y"))
+    return [Agrees(f"held state {state}", end, given)]
 
 
 def _held_over_last_step(setting: Setting) -> list[Comparison]:

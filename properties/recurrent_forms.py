@@ -22,6 +22,8 @@ __all__: list[str] = []
 _GUIDE = "keras.io/guides/understanding_masking_and_padding"
 _RNN_PAGE = "keras.io/api/layers/recurrent_layers/rnn"
 _ARTICLE = "unexpected_mask_shapes.txt"
+_TRACED = 6  # of so many cases one
+_FEW = 2  # rows, where few are called: a single one would be broadcast
 
 
 def _travels(case: Any) -> bool:
@@ -229,30 +231,38 @@ def reset_equals_fresh(case: RecurrentCase) -> Plan:
     dear=True,
 )
 def second_call(case: RecurrentCase) -> Plan:
-    """A call gives the same whatever was called before it, with a mask or without one."""
+    """A call gives the same whatever was called before it: without a mask, on more or fewer rows.
+
+    A sixth is traced behind these.
+    """
     setting = Setting(case)
     setting.layer(fresh=True)
     one = setting.call("y", mode="eager")
-    after = setting.call("after_mask", inputs=setting.values, masked="absent", mode="eager")
-    two = setting.call("z", mode="eager")
+    rows = [*reversed(range(setting.batch)), 0]
+    rows = rows if case.weights % 2 or setting.batch <= _FEW else rows[:_FEW]
+    steps = [*range(setting.max_len), *([] if _unrolled(case) else [0])]
+    states = [expression(f"h[{rows}]", h=state) for state in setting.states]
+    unmasked: dict[str, Any] = {"masked": "absent", "mode": "eager"}
+    elsewhere = {
+        **unmasked,
+        "inputs": expression(f"x[{rows}][:, {steps}]", x=setting.values),
+        "states": states if setting.given_states else None,
+    }
+    after = setting.call("after_mask", inputs=setting.values, **unmasked)
+    other = setting.call("elsewhere", **elsewhere)
+    traced = case.weights % _TRACED == 0
+    two = setting.call("z", mode="graph" if traced else "eager")
     # A layer of its own, that no mask has ever reached.
-    unmasked = setting.call(
-        "never_masked",
-        layer=setting.layer(open_shape=True, known_batch=True, hint="unmasked_layer"),
-        inputs=setting.values,
-        masked="absent",
-        mode="eager",
-    )
-    return Plan(
-        setting.plan_steps(),
-        (
-            *setting.all_agree(two, one),
-            *(
-                dataclasses.replace(agree, name=f"{agree.name} without a mask")
-                for agree in setting.all_agree(after, unmasked)
-            ),
-        ),
-    )
+    unused = setting.layer(open_shape=True, known_batch=True, hint="unmasked_layer", fresh=True)
+    fresh = setting.call("fresh_elsewhere", layer=unused, **elsewhere)
+    never = setting.call("never_masked", layer=unused, inputs=setting.values, **unmasked)
+    comparisons = setting.all_agree(two, one, tolerance=setting.tolerance if traced else None)
+    for what, left, right in (("without a mask", after, never), ("elsewhere", other, fresh)):
+        comparisons += [
+            dataclasses.replace(agree, name=f"{agree.name} {what}")
+            for agree in setting.all_agree(left, right)
+        ]
+    return Plan(setting.plan_steps(), tuple(comparisons))
 
 
 @declare(

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from catalogue.cases import FINITE_CONTENTS, RecurrentCase
+from catalogue.chance import by_seed, left_to_chance
 from catalogue.expressions import Output, expression, literal
 from catalogue.recurrent_reference import weight_shapes
 from catalogue.steps import Gradient
@@ -28,21 +29,28 @@ def _varies(case: Any) -> bool:
     return bool(case.form.masked and len(case.form.contents) > 1)
 
 
+def _decided(case: Any) -> bool:
+    """Whether what is dropped, if anything is, is the same once more."""
+    return not left_to_chance(case) or by_seed(case.spec)
+
+
 # -- 4. Isolation ------------------------------------------------------------------------
 
 
 @declare(
     family="recurrent",
     source=f"{_GUIDE}, Introduction ('should be skipped when processing the data')",
-    applies=_varies,
+    applies=lambda case: _varies(case) and _decided(case),
     choices=("other",),
+    chance="seeded",
 )
 def padding_content(case: RecurrentCase) -> Plan:
     """What masked steps hold changes no output and no state, bitwise, NaN included."""
     setting = Setting(case)
     assert case.other is not None
     one = setting.call("y")
-    other = setting.call("z", inputs=setting.holding(case.other, "other"), content=case.other)
+    holding = setting.holding(case.other, "other")
+    other = setting.call("z", layer=setting.again(), inputs=holding, content=case.other)
     return Plan(setting.plan_steps(), tuple(setting.all_agree(other, one)))
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from catalogue import weights as drawn_weights
 from catalogue.cases import MASKABLE_CONTENTS, Content, MaskForm, RecurrentCase
+from catalogue.chance import left_to_chance
 from catalogue.expressions import Expression, Output, expression, literal
 from catalogue.recurrent_reference import (
     Reference,
@@ -17,6 +18,7 @@ from catalogue.recurrent_reference import (
     output_size,
     reference,
     state_sizes,
+    states_of_last_cell,
     weight_shapes,
 )
 from catalogue.specs import Spec
@@ -175,6 +177,17 @@ class Setting:
             self._built[key] = name
         return self._built[key]
 
+    def again(self) -> str:
+        """The layer made once more, so that what chance decides is the same, and its name.
+
+        Where chance decides nothing, the layer.
+        """
+        layer = self.layer()
+        if not left_to_chance(self.case):
+            return layer
+        self.steps.append(dataclasses.replace(self._build_of(layer), name="again"))
+        return "again"
+
     def restored(self) -> str:
         """Make the layer anew from its own configuration and give its name."""
         restored = dataclasses.replace(self._build_of(self.layer()), name="restored", restored=True)
@@ -318,6 +331,11 @@ class Setting:
     def has_sequence(self) -> bool:
         """Whether the first output has a step axis."""
         return bool(self.case.spec.get("return_sequences"))
+
+    @property
+    def state_of_output(self) -> int:
+        """The place of the state that is the output of the (last) cell: its first one."""
+        return len(self.sizes) - states_of_last_cell(self.case.spec)
 
     @property
     def has_states(self) -> bool:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from properties.comparisons import Level, Plan
 
-__all__ = ["PROPERTIES", "Property", "declare"]
+__all__ = ["PROPERTIES", "Chance", "Property", "declare"]
+
+Chance = Literal["", "any", "seeded"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +26,8 @@ class Property:
     these: together they meet more. A `covering` one meets instead, wherever it is thinned out, the
     fewest that give each value to each argument of the constructor. A `dear` property looks at one
     batch of each example instead of several. `of` says of which of the family's layers the
-    property speaks at all.
+    property speaks at all. `chance` says whether it speaks of what is dropped in training too:
+    of `any`, or of what is `seeded`, which makes it the same once more (the pages of Keras 3).
     """
 
     name: str
@@ -40,6 +43,7 @@ class Property:
     of: Callable[[str], bool] = lambda layer: True
     apart: bool = False
     covering: bool = False
+    chance: Chance = ""
 
 
 PROPERTIES: dict[str, Property] = {}
@@ -57,6 +61,7 @@ def declare(
     of: Callable[[str], bool] = lambda layer: True,
     apart: bool = False,
     covering: bool = False,
+    chance: Chance = "",
 ) -> Callable[[Callable[[Any], Plan]], Callable[[Any], Plan]]:
     """Enter a function from a case to a plan as the property of its name.
 
@@ -81,6 +86,7 @@ def declare(
             of,
             apart,
             covering,
+            chance,
         )
         return function
 

@@ -13,6 +13,7 @@ from properties import (  # noqa: F401 (they declare)
     chain_ways,
     chains,
     layer_calls,
+    layer_chance,
     layer_delivery,
     layer_mixing,
     layer_ragged,

@@ -181,6 +181,14 @@ def on_output(altered: Callable[[Any, Any, Invocation], Any]) -> Change:
     return change
 
 
+def _forget_what_is_dropped(cell: Any) -> None:
+    """Each call drops anew; the steps of one call drop the same."""
+    for one in getattr(cell, "cells", [cell]):
+        for method in ("reset_dropout_mask", "reset_recurrent_dropout_mask"):
+            if hasattr(one, method):
+                getattr(one, method)()
+
+
 # -- step by step ----------------------------------------------------------------------------
 
 
@@ -241,6 +249,7 @@ def stepped(
         steps = tf.shape(inputs)[1]
         by_step, valid = tf.transpose(inputs, [1, 0, 2]), tf.transpose(valid)
         training = {"training": invocation.training or False}
+        _forget_what_is_dropped(layer.cell)
         probe, _ = layer.cell(by_step[0], start, **training)
         held = first(tf, flat)
         held = tf.zeros_like(probe) if held is None else held
@@ -267,6 +276,7 @@ def stepped(
                 *map(tf.TensorShape, shapes),
             ),
         )
+        _forget_what_is_dropped(layer.cell)
         if layer.stateful:
             for variable, end in zip(tf.nest.flatten(layer.states), ends, strict=True):
                 variable.assign(tf.cast(end, variable.dtype))

@@ -112,6 +112,28 @@ def _once_unmasked(call: Invocation) -> Any:
     return call.real(mask=None) if getattr(layer, "has_seen_no_mask", False) else call.real()
 
 
+def _other_rows_before(call: Invocation) -> Any:
+    if not call.tf.executing_eagerly():
+        return call.real()
+    rows = call.inputs.shape[0]
+    first = call.layer.__dict__.setdefault("first_rows", rows)
+    return call.real() if rows == first else call.real(mask=None, inputs=call.inputs * 0.5)
+
+
+def _more_steps_before(call: Invocation) -> Any:
+    if not call.tf.executing_eagerly():
+        return call.real()
+    before = call.layer.__dict__.get("most_steps", 0)
+    steps = int(call.inputs.shape[1])
+    call.layer.most_steps = max(before, steps)
+    return call.real(mask=None) if before > steps else call.real()
+
+
+def _drops_states(call: Invocation) -> bool:
+    cells = getattr(call.layer.cell, "cells", [call.layer.cell])
+    return call.training is True and any(cell.recurrent_dropout > 0 for cell in cells)
+
+
 def _remembered(call: Invocation) -> Any:
     if not call.tf.executing_eagerly():
         return call.real()
@@ -371,6 +393,27 @@ MASK_DEFECTS = [
         ("second_call",),
         "LSTM",
         _once_unmasked,
+    ),
+    Defect(
+        "mask ignored for other numbers of rows",
+        "Eagerly a layer is right for as many rows as its first call had, and for no other number.",
+        ("second_call",),
+        "GRU",
+        _other_rows_before,
+    ),
+    Defect(
+        "mask ignored after longer sequences",
+        "Eagerly the mask is ignored of sequences that are shorter than one that came before.",
+        ("second_call",),
+        "SimpleRNN",
+        _more_steps_before,
+    ),
+    Defect(
+        "mask ignored with recurrent dropout",
+        "In training with recurrent_dropout every step is computed on.",
+        ("held_state",),
+        "LSTM",
+        _ignored(_drops_states),
     ),
     Defect(
         "mask remembered",

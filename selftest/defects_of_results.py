@@ -106,6 +106,18 @@ def _last_unheld(tf: Any, output: Any, call: Invocation) -> Any:
     return tf.where(call.valid[:, place, None], output, 0.0)
 
 
+def _dropped_at_masked_end(call: Invocation) -> Any:
+    """States are scaled, as those that are not dropped are, where the last step is masked."""
+    tf, cell = call.tf, call.layer.cell
+    output, states = parts(call.real())
+    rate = max(one.recurrent_dropout for one in getattr(cell, "cells", [cell]))
+    if call.training is not True or not rate:
+        return joined(output, states)
+    valid = call.valid[:, 0 if call.layer.go_backwards else -1, None]
+    scaled = tf.nest.map_structure(lambda s: tf.where(valid, s, s / (1 - rate)), states)
+    return joined(output, scaled)
+
+
 def _with_dropout(call: Invocation) -> Any:
     return call.real(training=True)
 
@@ -291,6 +303,20 @@ RESULT_DEFECTS = [
         ("last_output_is_last_step",),
         "LSTM",
         on_output(_last_unheld),
+    ),
+    Defect(
+        "states scaled at masked steps in training",
+        "With recurrent_dropout states are scaled where the last step is masked.",
+        ("held_state",),
+        "GRU",
+        _dropped_at_masked_end,
+    ),
+    Defect(
+        "states of stacked cells scaled at masked steps in training",
+        "With recurrent_dropout states are scaled where the last step is masked.",
+        ("held_state",),
+        "RNN(stacked cells)",
+        _dropped_at_masked_end,
     ),
     Defect(
         "dropout at inference",

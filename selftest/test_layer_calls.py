@@ -113,6 +113,37 @@ def _remembers_padding(keras: Any, tf: Any) -> type:
     return BatchNormalization
 
 
+def _keeps_its_first_rows(keras: Any, tf: Any) -> type:
+    class Activation(keras.layers.Activation):  # type: ignore[misc]
+        def call(self, inputs: Any) -> Any:
+            ones = self.__dict__.setdefault("ones", tf.ones_like(inputs))
+            return super().call(inputs * ones)
+
+    return Activation
+
+
+def _ignores_masks_after_none(keras: Any, tf: Any) -> type:
+    class GlobalAveragePooling1D(keras.layers.GlobalAveragePooling1D):  # type: ignore[misc]
+        def call(self, inputs: Any, mask: Any = None) -> Any:
+            if mask is None:
+                self.__dict__["unmasked"] = True
+            return super().call(inputs, mask=None if "unmasked" in self.__dict__ else mask)
+
+    return GlobalAveragePooling1D
+
+
+def _keeps_its_steps_in_graphs(keras: Any, tf: Any) -> type:
+    class LayerNormalization(keras.layers.LayerNormalization):  # type: ignore[misc]
+        def call(self, inputs: Any) -> Any:
+            if tf.executing_eagerly():
+                self.__dict__.setdefault("steps", inputs.shape[1])
+            known = self.__dict__.get("steps", 0) if not tf.executing_eagerly() else 0
+            outputs = super().call(inputs)
+            return outputs + tf.cast(known, outputs.dtype)
+
+    return LayerNormalization
+
+
 DEFECTS: dict[str, tuple[str, Callable[[Any, Any], type]]] = {
     "no_trace": ("Activation", _takes_masks_off),
     "layer_symbolic": ("Activation", _promises_no_mask),
@@ -125,6 +156,24 @@ DEFECTS: dict[str, tuple[str, Callable[[Any, Any], type]]] = {
     "told": ("Activation", _warns),
     "moving_statistics": ("BatchNormalization", _remembers_padding),
 }
+
+
+REMEMBERS: list[tuple[str, Callable[[Any, Any], type]]] = [
+    ("Activation", _keeps_its_first_rows),
+    ("GlobalAveragePooling1D", _ignores_masks_after_none),
+    ("LayerNormalization", _keeps_its_steps_in_graphs),
+]
+
+
+@pytest.mark.parametrize(
+    ("layer", "defect"), REMEMBERS, ids=lambda one: getattr(one, "__name__", one)
+)
+def test_what_an_earlier_call_leaves_behind_is_seen(
+    layer: str, defect: Any, seed: int, found: Implementation, ledger: Ledger
+) -> None:
+    """A call on other rows, without a mask, or eager where this one is traced, changes a later."""
+    planted = Implementation(found.installed, {layer: defect(found.keras, found.tensorflow)})
+    assert outcome_of(planted, layer, "no_trace", ledger, seed) == "new"
 
 
 @pytest.mark.parametrize("property", DEFECTS)

@@ -39,6 +39,9 @@ CASES = {
     "BatchNormalization": LayerCase(
         Spec("BatchNormalization"), (TENSOR,), training=True, other="tenth"
     ),
+    "Dropout": LayerCase(
+        Spec("Dropout", {"rate": 0.5, "seed": 7}), (TENSOR,), training=True, other="tenth"
+    ),
     "Add": LayerCase(Spec("Add"), (TENSOR, TENSOR), other="tenth"),
 }
 

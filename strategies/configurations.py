@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from catalogue.cases import CallForm, MaskForm
+from catalogue.chance import seeded
 from catalogue.recurrent import FLAGS, RecurrentEntry, call_form
 from catalogue.specs import Argument, Spec
 
@@ -109,12 +110,14 @@ def configurations(
     keras_major: int,
     seed: int = 0,
     keep: Callable[[MaskForm], bool] = lambda form: True,
+    chance: bool = False,
 ) -> list[Configuration]:
     """The configurations of a layer: its flags crossed in full, all else spread over them.
 
     `keep` says which forms of the mask a property speaks of; others give way to these, and
     all else stays, so that properties share layers and traces. `seed` varies what meets
-    what. The plainest configuration comes first.
+    what. With `chance` layers drop something in training too, by a seed where there is one (in
+    Keras 3). The plainest configuration comes first.
     """
     domains: dict[str, Sequence[Any]] = dict.fromkeys(FLAGS, (False, True))
     domains |= entry.domains(keras_major)
@@ -135,7 +138,7 @@ def configurations(
             # Explicit ones first, so that properties which drop other forms meet the same.
             given = [form for form in kept if form[0] == "explicit"] or kept
             chosen["mask_form"] = given[row % len(given)]
-        if chosen["training"]:  # what a layer drops then is random
+        if chosen["training"] and not chance:  # what a layer drops then is random
             chosen |= {name: 0.0 for name in _DROPOUTS if name in chosen}
         layer: dict[str, Argument] = {
             name: True for name in (*FLAGS, "time_major") if chosen.get(name)
@@ -146,9 +149,12 @@ def configurations(
             if name in _SIZES or chosen[name] != values[0]
         }
         dtype, policy = chosen["dtypes"]
+        spec = entry.make(cell, layer)
+        if chosen["training"] and keras_major > 2:
+            spec = seeded(spec)
         found.append(
             Configuration(
-                entry.make(cell, layer),
+                spec,
                 chosen["features"],
                 call_form(chosen),
                 dtype,
