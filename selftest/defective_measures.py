@@ -12,6 +12,7 @@ __all__ = [
     "counted_in_8_bits",
     "cut_to_fit",
     "first_row",
+    "forgotten",
     "gradient_leaks",
     "ignored",
     "infinite",
@@ -215,6 +216,16 @@ def infinite(tf: Any, real: Any, y: Any, p: Any, w: Any) -> Any:
     """What is no number is infinite."""
     loss = real(y, p, w)
     return tf.where(tf.math.is_nan(loss), tf.constant(float("inf"), loss.dtype), loss)
+
+
+def forgotten(keras: Any, tf: Any) -> dict[str, Any]:
+    """The configuration of a loss does not tell its reduction."""
+
+    class MeanSquaredError(keras.losses.MeanSquaredError):  # type: ignore[misc]
+        def get_config(self) -> dict[str, Any]:
+            return {k: v for k, v in super().get_config().items() if k != "reduction"}
+
+    return {"losses.MeanSquaredError": MeanSquaredError}
 
 
 def averaged_by_a_function(keras: Any, tf: Any) -> dict[str, Any]:

@@ -9,12 +9,18 @@ from selftest.defective_measures import Overrides, mask_of
 
 __all__ = [
     "batches_alike",
+    "classes_left_out_weigh_nothing",
+    "classes_replace_weights",
+    "epochs_added_up",
     "exchanged",
     "loss_weights_ignored",
     "lost",
     "lost_in_tests",
     "masking_shifted",
+    "metrics_weighed_beside",
     "model",
+    "penalty_masked",
+    "validation_unweighed",
     "weights_of_the_first",
 ]
 
@@ -126,3 +132,91 @@ def masking_shifted(keras: Any, tf: Any) -> dict[str, Any]:
             return outputs
 
     return {"Masking": Masking}
+
+
+def penalty_masked(tf: Any, model: Any, real: Any, y: Any, p: Any, w: Any) -> Any:
+    """What layers add to the loss counts by the share of valid steps."""
+    loss, mask = real(y, p, w), mask_of(p)
+    if mask is None or not model.losses:
+        return loss
+    share = tf.reduce_mean(tf.cast(mask, loss.dtype))
+    return loss - (1 - share) * tf.cast(tf.add_n(list(model.losses)), loss.dtype)
+
+
+def metrics_weighed_beside(keras: Any, tf: Any) -> dict[str, Any]:
+    """Metrics that stand beside weighted ones are weighted as well."""
+
+    class Model(keras.Model):  # type: ignore[misc]
+        def compile(self, *given: Any, **options: Any) -> None:
+            if options.get("metrics") and options.get("weighted_metrics"):
+                options["weighted_metrics"] = [*options["metrics"], *options["weighted_metrics"]]
+                options["metrics"] = None
+            super().compile(*given, **options)
+
+    return {"Model": Model}
+
+
+def _fitting(change: Callable[[Any, dict[str, Any]], tuple[Any, dict[str, Any]]]) -> Overrides:
+    """A model that is fitted to other data, or with other options."""
+
+    def overrides(keras: Any, tf: Any) -> dict[str, Any]:
+        class Model(keras.Model):  # type: ignore[misc]
+            def fit(self, data: Any, *given: Any, **options: Any) -> Any:
+                data, options = change(data, options)
+                return super().fit(data, *given, **options)
+
+        return {"Model": Model}
+
+    return overrides
+
+
+def epochs_added_up(keras: Any, tf: Any) -> dict[str, Any]:
+    """What an epoch counts is added to what the epochs before it counted."""
+
+    class Model(keras.Model):  # type: ignore[misc]
+        fitting = False
+
+        def fit(self, *given: Any, **options: Any) -> Any:
+            self.reset_metrics()
+            self.fitting = True
+            try:
+                return super().fit(*given, **options)
+            finally:
+                self.fitting = False
+
+        def reset_metrics(self) -> None:
+            if not self.fitting:
+                super().reset_metrics()
+
+    return {"Model": Model}
+
+
+def _unweighed(data: Any, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    if options.get("validation_data") is not None:
+        plain = options["validation_data"].map(lambda *given: given[:2])
+        options = {**options, "validation_data": plain}
+    return data, options
+
+
+validation_unweighed = _fitting(_unweighed)
+"""Weights of samples weigh nothing in validation."""
+
+
+def _filled(data: Any, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    classes = options.get("class_weight")
+    if classes:
+        filled = {k: classes.get(k, 0.0) for k in range(3)}
+        options = {**options, "class_weight": filled}
+    return data, options
+
+
+classes_left_out_weigh_nothing = _fitting(_filled)
+"""A class that has no weight counts nothing."""
+
+
+def _replaced(data: Any, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    return (data.map(lambda *given: given[:2]) if options.get("class_weight") else data), options
+
+
+classes_replace_weights = _fitting(_replaced)
+"""Weights of samples are forgotten where classes have weights."""
