@@ -21,32 +21,27 @@ class FourthPower(keras.losses.Loss):  # the same as a class, which Keras reduce
 CUSTOM_MEASURES: dict[str, str] = {"fourth_power": _FUNCTION, "FourthPower": _CLASS}
 
 PADDED = """\
-def padded(lengths, *arrays, whole=()):  # rows of their own lengths, which tf.data pads
-    cut = [a.ndim > 1 and place not in whole for place, a in enumerate(arrays)]
-
+def padded(lengths, arrays, nested):  # rows of their own lengths, which tf.data pads
     def row(k):
-        return tuple(a[k, : lengths[k]] if c else a[k] for a, c in zip(arrays, cut))
+        return nested([a[k] if n is None else a[k, : n[k]] for a, n in zip(arrays, lengths)])
 
-    def shape(a):  # None: as long as the longest row
-        steps = None if max(lengths) == a.shape[1] else a.shape[1]
-        return (steps, *a.shape[2:])
+    def shape(a, n):  # None: as long as the longest row
+        if n is None:
+            return a.shape[1:]
+        return (None if max(n) == a.shape[1] else a.shape[1], *a.shape[2:])
 
-    def value(a, c):
-        rest = [a[k, n:].ravel() for k, n in enumerate(lengths)] if c else []
+    def value(a, n):
+        rest = [a[k, n[k] :].ravel() for k in range(len(a))] if n else []
         return np.concatenate([*rest, np.zeros(1)])[0].astype(a.dtype)
 
-    specs = [
-        tf.TensorSpec((None, *a.shape[2:]) if c else a.shape[1:], a.dtype)
-        for a, c in zip(arrays, cut)
-    ]
-    rows = tf.data.Dataset.from_generator(
-        lambda: map(row, range(len(lengths))), output_signature=tuple(specs)
-    )
-    shapes = tuple(shape(a) if c else a.shape[1:] for a, c in zip(arrays, cut))
-    return rows.padded_batch(len(lengths), shapes, tuple(map(value, arrays, cut)))"""
+    rows = tf.data.Dataset.from_tensors(row(0))
+    for k in range(1, len(arrays[0])):
+        rows = rows.concatenate(tf.data.Dataset.from_tensors(row(k)))
+    shapes, values = (nested(list(map(f, arrays, lengths))) for f in (shape, value))
+    return rows.padded_batch(len(arrays[0]), shapes, values)"""
 """Batches as a pipeline of `tf.data` makes them: rows of `lengths` steps, padded to one length.
 
-`arrays` are of shape `(batch, step, ...)` with one value at all that is padded, or have no steps:
-`(batch,)`, and those whose places are in `whole`. Gives a dataset of one batch, a tuple of
-tensors. Over `np` and `tf` alone.
+`arrays` are of shape `(batch, step, ...)` with one value at all that is padded, and have each the
+lengths of its rows; or they have no steps, and None in place of these. Gives a dataset of one
+batch, whose structure is `nested` from a list. Over `np` and `tf` alone.
 """

@@ -26,6 +26,7 @@ __all__ = [
     "TrainingCase",
     "Varied",
     "Way",
+    "split_apart",
 ]
 
 Kind = Literal["losses", "metrics"]
@@ -78,8 +79,10 @@ class TrainingCase(
     `(batch, units)`, and no mask. `batches` go through the model one after the other; the content
     of each is what inputs hold at masked steps, `labels_hold` and `weights_hold` say it of labels
     and sample weights. `sample_weight` says of what shape these are: `(batch,)` or `(batch, step)`.
-    `weighted` says whether a metric is one of `weighted_metrics`. `weights` is the seed of the
-    model's weights. What only some properties choose: `other`, a second content for what is
+    `weighted` says whether a metric is one of `weighted_metrics`; with a `twin` it is one of the
+    other kind as well. `weights` is the seed of the
+    model's weights. With a `penalty` the last layer adds that of its kernel to the loss, whatever
+    is masked. What only some properties choose: `other`, a second content for what is
     `varied`; `inserted`, how many masked steps are appended to each row of the first batch.
 
     A model of several outputs has a case for each of those `beside` its own, of the same number of
@@ -105,6 +108,8 @@ class TrainingCase(
     other: Content | None = None
     inserted: int = 0
     pooled: bool = False
+    penalty: bool = False
+    twin: bool = False
     beside: tuple[TrainingCase, ...] = ()
     turned: bool = False
     nest: Nest = "list"
@@ -117,6 +122,11 @@ class TrainingCase(
         if given == "none":
             return None
         return "sum_over_batch_size" if given in ("auto", "mean") else given
+
+    @property
+    def penalized(self) -> bool:
+        """Whether the loss that comes back has the penalty in it: one called by hand has not."""
+        return self.penalty and self.way not in ("custom loop", "mask as weights")
 
     @property
     def trains(self) -> bool:
@@ -144,6 +154,14 @@ class TrainingCase(
         if self.pooled:
             return (batch.batch,)
         return (batch.batch, batch.max_len, *((self.inner,) if self.inner else ()))
+
+
+def split_apart(case: Any) -> bool:
+    """Whether `fit` is given arrays of which it sets rows apart to validate on, or two datasets.
+
+    Each costs a trace of training and one of validation: a configuration has one of them.
+    """
+    return case.way in (*TRAINS, "evaluate")
 
 
 Values = Callable[[np.ndarray, np.ndarray, Mapping[str, Any]], np.ndarray]

@@ -56,7 +56,7 @@ class Model:
 
     The optimizer is plain SGD of learning rate 1: an update is the gradient. Several outputs are
     spoken of by place or by name (`nest`), and called `a`, `b`, ... ; their losses are weighed by
-    `loss_weights`, where there are any.
+    `loss_weights`, where there are any. A `saved` model is one that was saved and loaded since.
     """
 
     name: str
@@ -64,6 +64,7 @@ class Model:
     weights: int = 0
     nest: Nest = "list"
     loss_weights: tuple[float, ...] = ()
+    saved: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -107,11 +108,28 @@ class Train:
     Hands back the loss under the step's name, metrics under `<name>.metric`, and under
     `<name>.state` the weights after training, or the gradients of a custom loop; where there are
     several outputs, the loss of each under `<name>.each`, and all of it in their order.
-    `class_weight` are the weights of the classes 0, 1, ... .
+    `class_weight` are the weights of the classes 0, 1, ..., of which some may be left out.
+
+    An `eager` step is run as it is, whatever the mode: tracing it would cost more than its batches.
+    Metrics of several batches are of all of them, or of the last one where they start `afresh` with
+    each. `fit` may go through the batches `epochs` times, and hands back what the last one gave;
+    with `validation` batches it gives under `<name>.validation` their loss, and then their metrics.
+    With a `split` the only batch is given as arrays: so many rows to train on, and the others for
+    validation.
     """
 
     name: str
     model: str
     way: Way
     given: tuple[Batch, ...]
-    class_weight: tuple[float, ...] = ()
+    class_weight: tuple[float | None, ...] = ()
+    eager: bool = False
+    afresh: bool = False
+    epochs: int = 1
+    validation: tuple[Batch, ...] = ()
+    split: int = 0
+
+    @property
+    def classes(self) -> dict[int, float]:
+        """The weights of classes as methods take them."""
+        return {k: weight for k, weight in enumerate(self.class_weight) if weight is not None}

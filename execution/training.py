@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import tempfile
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from catalogue import weights as drawn_weights
-from catalogue.custom_measures import CUSTOM_MEASURES, PADDED
+from catalogue.custom_measures import CUSTOM_MEASURES
 from catalogue.specs import Spec
-from catalogue.training_cases import LOOPS, TRAINS
+from catalogue.training_cases import DATASETS, LOOPS, TRAINS
 from catalogue.training_steps import Batch, Head, Measure, Model, Train
 from execution.implementation import Implementation, variable_of
 from execution.results import Counters
+from execution.training_data import Datasets, flat, nested, specs_of, structured, values_of
 
 __all__ = ["Models"]
 
@@ -31,7 +33,10 @@ class _Compiled:
     weights: list[Any]
     step: Model
     primed: bool = False
-    traces: dict[Any, Callable[..., Any]] = dataclasses.field(default_factory=dict)
+    ranks: tuple[int, ...] | None = None  # of the arrays that its methods were given last
+    sound: bool = True  # what Keras fails to trace may leave a model half compiled behind
+    holds: int | None = None  # the seed of the weights that it has, where none was updated since
+    traces: dict[Any, Callable[..., Any] | Exception] = dataclasses.field(default_factory=dict)
 
 
 class Models:
@@ -47,8 +52,9 @@ class Models:
             "np": np,
             "__name__": "custom_measures",
         }
-        for text in (*CUSTOM_MEASURES.values(), PADDED):
+        for text in CUSTOM_MEASURES.values():
             exec(text, self._names)  # our own text only
+        self._datasets = Datasets(self._tf)
 
     def clear(self) -> None:
         """Drop all models."""
@@ -58,7 +64,7 @@ class Models:
 
     def built(self, step: Model) -> _Compiled:
         """The compiled model, with its weights at the start and no metrics seen."""
-        key = (repr(step.heads), step.nest, step.loss_weights)
+        key = (repr(step.heads), step.nest, step.loss_weights, step.saved)
         compiled = self._models.get(key)
         if compiled is None:
             with self.counters.of("compile"):
@@ -69,7 +75,7 @@ class Models:
     def _compiled(self, step: Model) -> _Compiled:
         keras = self.implementation.keras
         inputs: list[Any] = []
-        outputs, weights = [], []
+        outputs, lasts = [], []
         for name, head in zip(step.names, step.heads, strict=True):
             tensor = keras.Input((None, *head.rest))
             inputs.append(tensor)
@@ -81,7 +87,7 @@ class Models:
                 layer = self._layer(spec)
                 tensor = layer(tensor)
             outputs.append(tensor)
-            weights += layer.weights
+            lasts.append(layer)
         several = len(step.heads) > 1
         model = self.implementation.overrides.get("Model", keras.Model)(
             inputs if len(inputs) > 1 else inputs[0], outputs if several else outputs[0]
@@ -89,17 +95,32 @@ class Models:
         losses = [self._measure(head.loss) for head in step.heads]
         options: dict[str, Any] = {}
         if several and step.loss_weights:
-            options["loss_weights"] = _nested(step, list(step.loss_weights), list)
+            options["loss_weights"] = nested(step, list(step.loss_weights), list)
         model.compile(
             optimizer=keras.optimizers.SGD(1.0),
-            loss=_nested(step, losses, list),
+            loss=nested(step, losses, list),
             metrics=self._measures(step, [head.metrics for head in step.heads]),
             weighted_metrics=self._measures(step, [head.weighted_metrics for head in step.heads]),
             run_eagerly=self.mode == "eager",
             jit_compile=self.mode == "xla",
             **options,
         )
-        return _Compiled(model, losses, weights, step)
+        if step.saved:
+            with self.counters.of("save and load"):
+                model = self._saved_and_loaded(model)
+            lasts = [model.get_layer(layer.name) for layer in lasts]
+        return _Compiled(model, losses, [one for layer in lasts for one in layer.weights], step)
+
+    def _saved_and_loaded(self, model: Any) -> Any:
+        """A compiled model as it comes back from its file."""
+        customs = {name: self._names[name] for name in CUSTOM_MEASURES}
+        overrides = self.implementation.custom_layers
+        customs |= {name.rpartition(".")[2]: one for name, one in overrides.items()}
+        keras = self.implementation.keras
+        with tempfile.TemporaryDirectory() as folder:
+            model.save(f"{folder}/model.keras")
+            with keras.utils.custom_object_scope(customs):
+                return keras.models.load_model(f"{folder}/model.keras")
 
     def _layer(self, spec: Spec) -> Any:
         return self.implementation.layer_class(spec.layer)(**spec.arguments)
@@ -107,7 +128,7 @@ class Models:
     def _measures(self, step: Model, measures: list[tuple[Measure, ...]]) -> Any:
         if not any(measures):
             return None
-        return _nested(step, [[self._measure(one) for one in each] for each in measures], list)
+        return nested(step, [[self._measure(one) for one in each] for each in measures], list)
 
     def _measure(self, measure: Measure) -> Any:
         override = self.implementation.overrides.get(f"{measure.kind}.{measure.name}")
@@ -128,11 +149,16 @@ class Models:
 
     def trained(self, step: Train, compiled: _Compiled) -> dict[str, tuple[Any, ...]]:
         """What a step hands back, by name."""
+        compiled.sound = True
         try:
             return self._trained(step, compiled)
         except Exception:
-            if len(compiled.step.heads) > 1:  # Keras leaves a model half compiled behind
+            if len(compiled.step.heads) > 1 and not compiled.sound:
+                failed = {
+                    key: one for key, one in compiled.traces.items() if isinstance(one, Exception)
+                }
                 compiled.__dict__.update(vars(self._compiled(compiled.step)))
+                compiled.traces |= failed
             raise
 
     def _plain(self, value: Any) -> np.ndarray:
@@ -142,11 +168,14 @@ class Models:
 
     def _trained(self, step: Train, compiled: _Compiled) -> dict[str, tuple[Any, ...]]:
         model = compiled.model
-        shapes = [tuple(weight.shape) for weight in compiled.weights]
-        drawn = drawn_weights.drawn(compiled.step.weights, shapes)
-        for weight, value in zip(compiled.weights, drawn, strict=True):
-            weight.assign(value)
-        model.reset_metrics()
+        if compiled.holds != compiled.step.weights:
+            shapes = [tuple(weight.shape) for weight in compiled.weights]
+            drawn = drawn_weights.drawn(compiled.step.weights, shapes)
+            for weight, value in zip(compiled.weights, drawn, strict=True):
+                weight.assign(value)
+        compiled.holds = None if step.way in TRAINS else compiled.step.weights
+        if step.way not in (*LOOPS, *DATASETS):  # `fit` and `evaluate` do so by themselves
+            model.reset_metrics()
         state: list[Any] = []
         if step.way in LOOPS:
             losses = []
@@ -158,122 +187,134 @@ class Models:
         if step.way in ("train step", "test step"):
             logs: Mapping[str, Any] = {}
             for batch in step.given:
+                if step.afresh:
+                    model.reset_metrics()
                 logs = self._traced(compiled, step, batch)(*self._tensors(batch))
         else:
+            compiled.sound = False
             with self.counters.of(step.way):
                 logs = self._called(compiled, step)
         numbers = {name: self._plain(value) for name, value in logs.items()}
         if step.way in TRAINS:
             state = [np.asarray(weight) for weight in compiled.weights]
-        loss = numbers.pop("loss")
-        each: list[Any] = []
-        if len(compiled.step.heads) > 1:
-            names = compiled.step.names
-            each = [numbers.pop(f"{name}_loss") for name in names if f"{name}_loss" in numbers]
-        return {
+        validation = {
+            name.removeprefix("val_"): numbers.pop(name)
+            for name in list(numbers)
+            if name.startswith("val_")
+        }
+        loss, each, metrics = _parted(numbers, compiled.step)
+        found = {
             step.name: (loss,),
-            f"{step.name}.each": tuple(each),
-            f"{step.name}.metric": tuple(numbers[name] for name in _in_order(numbers)),
+            f"{step.name}.each": each,
+            f"{step.name}.metric": metrics,
             f"{step.name}.state": tuple(state),
         }
+        if validation:
+            loss, _, metrics = _parted(validation, compiled.step)
+            found[f"{step.name}.validation"] = (loss, *metrics)
+        return found
 
     def _called(self, compiled: _Compiled, step: Train) -> Mapping[str, Any]:
         """Call a method of the model, on the arrays of the only batch or on a dataset."""
         model = compiled.model
+        ranks = tuple(array.ndim for array in values_of(step.given[0]))
+        if compiled.ranks not in (None, ranks):  # else they are traced for any rank, which fails
+            model.make_train_function(force=True)
+            model.make_test_function(force=True)
+        compiled.ranks = ranks
         options: dict[str, Any] = {}
         if step.class_weight:
-            options["class_weight"] = dict(enumerate(step.class_weight))
+            options["class_weight"] = step.classes
         if step.way in ("train_on_batch", "test_on_batch"):
             (batch,) = step.given
-            arrays = [array.value() for given in batch for array in given.arrays()]
-            inputs, labels, *weights = _structured(compiled.step, batch, arrays, list)
+            arrays = values_of(batch)
+            inputs, labels, *weights = structured(compiled.step, batch, arrays, list)
             if weights:
                 options["sample_weight"] = weights[0]
             found: Mapping[str, Any] = getattr(model, step.way)(
                 inputs, labels, return_dict=True, **options
             )
             return found
-        data = self._dataset(compiled.step, step)
+        if step.epochs > 1:
+            options["epochs"] = step.epochs
+        if step.split:
+            return self._split(compiled, step, options)
+        data = self._datasets.of(compiled.step, step, step.given)
         if step.way.endswith("evaluate"):
             found = model.evaluate(data, verbose=0, return_dict=True)
             return found
+        if step.validation:
+            options["validation_data"] = self._datasets.of(compiled.step, step, step.validation)
         history = model.fit(data, verbose=0, shuffle=False, **options).history
         return {name: values[-1] for name, values in history.items()}
 
-    def _dataset(self, model: Model, step: Train) -> Any:
-        """The batches as a `tf.data.Dataset`, of sizes that are not known, or padded by it."""
-        data = self._tf.data
-        batches = step.given
-        if step.way.startswith("padded") and all(one.lengths for batch in batches for one in batch):
-            found: Any = None
-            for batch in batches:
-                each = [
-                    self._names["padded"](
-                        one.lengths,
-                        *(a.value() for a in one.arrays()),
-                        whole=one.without_steps(head),
-                    )
-                    for head, one in zip(model.heads, batch, strict=True)
-                ]
-                zipped = data.Dataset.zip(tuple(each))
-                one = zipped.map(
-                    lambda *heads, batch=batch: _structured(
-                        model, batch, self._tf.nest.flatten(heads), tuple
-                    )
-                )
-                found = one if found is None else found.concatenate(one)
-        else:
-            values = [
-                _structured(model, one, [a.value() for g in one for a in g.arrays()], tuple)
-                for one in batches
-            ]
-            specs = _structured(model, batches[0], self._specs(model, batches[0]), tuple)
-            found = data.Dataset.from_generator(lambda: iter(values), output_signature=specs)
-        # Else training warns at the end that there was no more data.
-        return found.apply(data.experimental.assert_cardinality(len(batches)))
-
-    def _specs(self, model: Model, batch: Batch) -> list[Any]:
-        found = []
-        for head, given in zip(model.heads, batch, strict=True):
-            whole = given.without_steps(head)
-            for place, array in enumerate(given.arrays()):
-                value = np.asarray(array.value())
-                unknown = min(value.ndim, 1 if place in whole else 2)
-                shape = (*[None] * unknown, *value.shape[unknown:])
-                found.append(self._tf.TensorSpec(shape, value.dtype))
-        return found
+    def _split(
+        self, compiled: _Compiled, step: Train, options: dict[str, Any]
+    ) -> Mapping[str, Any]:
+        """Train on the first rows of arrays, and validate on the others."""
+        (batch,) = step.given
+        arrays = values_of(batch)
+        inputs, labels, *weights = structured(compiled.step, batch, arrays, list)
+        rows = len(arrays[0])
+        history = compiled.model.fit(
+            inputs,
+            labels,
+            sample_weight=weights[0] if weights else None,
+            batch_size=rows,
+            validation_split=1 - (step.split + 0.5) / rows,  # cut to whole rows
+            verbose=0,
+            shuffle=False,
+            **options,
+        ).history
+        return {name: values[-1] for name, values in history.items()}
 
     def _tensors(self, batch: Batch) -> list[Any]:
-        return [self._tf.constant(array.value()) for given in batch for array in given.arrays()]
+        return list(map(self._tf.constant, values_of(batch)))
 
     # -- traced steps --------------------------------------------------------------------
 
     def _traced(self, compiled: _Compiled, step: Train, batch: Batch) -> Callable[..., Any]:
         """A step of the model, traced once for batches of any size."""
-        specs = self._specs(compiled.step, batch)
+        specs = specs_of(self._tf, compiled.step, batch)
         there = tuple((given.mask is None, given.weights is None) for given in batch)
-        key = (step.way, there, repr(specs))
+        key = (step.way, there, repr(specs), step.eager)
         found = compiled.traces.get(key)
         if found is None:
+            compiled.sound = False
             if not compiled.primed:
                 self._prime(compiled, batch, specs)
-            function = self._step_of(compiled, step, batch)
-            with self.counters.of("trace"):
-                if self.mode != "eager":
-                    function = self._tf.function(
-                        function,
-                        input_signature=specs,
-                        autograph=False,
-                        jit_compile=True if self.mode == "xla" else None,
-                    )
-            found = compiled.traces[key] = function
+            found = self._step_of(compiled, step, batch)
+            # Optimizers of Keras 2 compile each update for XLA where they are called eagerly.
+            plain = step.eager and self.implementation.keras_major > 2
+            if self.mode != "eager" and not plain:
+                with self.counters.of("trace"):
+                    found = self._concrete(found, specs)
+            compiled.traces[key] = found
+        if isinstance(found, Exception):
+            raise found
+        compiled.sound = not (step.eager or self.mode == "eager")
         return found
+
+    def _concrete(
+        self, function: Callable[..., Any], specs: list[Any]
+    ) -> Callable[..., Any] | Exception:
+        """The traced function, or what tracing it raised: it cannot be traced again either."""
+        try:
+            traced: Callable[..., Any] = self._tf.function(
+                function,
+                input_signature=specs,
+                autograph=False,
+                jit_compile=True if self.mode == "xla" else None,
+            ).get_concrete_function()
+        except Exception as error:
+            return error.with_traceback(None)
+        return traced
 
     def _step_of(self, compiled: _Compiled, step: Train, batch: Batch) -> Callable[..., Any]:
         model, tf = compiled.model, self._tf
 
         def looped(*tensors: Any) -> Any:
-            data = _structured(compiled.step, batch, list(tensors), tuple)
+            data = structured(compiled.step, batch, list(tensors), tuple)
             with tf.GradientTape() as tape:
                 predictions = model(data[0], training=True)
                 if step.way == "compute_loss":
@@ -285,7 +326,7 @@ class Models:
             return loss, tape.gradient(loss, [variable_of(w) for w in compiled.weights])
 
         def stepped(*tensors: Any) -> Any:
-            data = _structured(compiled.step, batch, list(tensors), tuple)
+            data = structured(compiled.step, batch, list(tensors), tuple)
             return model.train_step(data) if step.way == "train step" else model.test_step(data)
 
         return looped if step.way in LOOPS else stepped
@@ -294,11 +335,11 @@ class Models:
         self, compiled: _Compiled, data: tuple[Any, ...], predictions: Any, explicit: bool
     ) -> Any:
         """The losses of all outputs, called one by one; with the mask among the weights."""
-        flat, names = self._tf.nest.flatten(predictions), compiled.step.names
-        weights = _flat(data[1], names) if len(data) > 1 else [None] * len(flat)
+        several, names = self._tf.nest.flatten(predictions), compiled.step.names
+        weights = flat(data[1], names) if len(data) > 1 else [None] * len(several)
         total: Any = 0.0
-        for place, label in enumerate(_flat(data[0], names)):
-            prediction, weight = flat[place], weights[place]
+        for place, label in enumerate(flat(data[0], names)):
+            prediction, weight = several[place], weights[place]
             if explicit:
                 mask = getattr(prediction, "_keras_mask", None)
                 prediction = self._tf.identity(prediction)
@@ -309,7 +350,7 @@ class Models:
                     weight = mask if weight is None else mask * weight
             given = () if weight is None else (weight,)
             loss = compiled.losses[place](label, prediction, *given)
-            if len(flat) == 1:
+            if len(several) == 1:
                 return loss
             factors = compiled.step.loss_weights
             total = total + (factors[place] * loss if factors else loss)
@@ -325,7 +366,7 @@ class Models:
         with self.counters.of("prime"):
             model.optimizer.build(model.trainable_variables)
             # Without weights: a custom loop is to run where these are refused.
-            model.test_step(_structured(compiled.step, batch, zeros, tuple)[:2])
+            model.test_step(structured(compiled.step, batch, zeros, tuple)[:2])
             model.reset_metrics()
         compiled.primed = True
 
@@ -336,42 +377,14 @@ def _named(head: Head, name: str) -> list[Spec]:
     return [*before, last.replace(name=name) if name else last]
 
 
-def _nested(model: Model, items: list[Any], sequence: Callable[[Any], Any]) -> Any:
-    """Something for each output as `compile` and `fit` take it; of one output alone, itself."""
-    if len(items) == 1:
-        return items[0]
-    return dict(zip(model.names, items, strict=True)) if model.nest == "dict" else sequence(items)
-
-
-def _flat(nested: Any, names: tuple[str, ...]) -> list[Any]:
-    """What `_nested` nested."""
-    if isinstance(nested, dict):
-        return [nested[name] for name in names]
-    return list(nested) if isinstance(nested, list | tuple) else [nested]
+def _parted(numbers: dict[str, Any], model: Model) -> tuple[Any, tuple[Any, ...], tuple[Any, ...]]:
+    """The loss, that of each of several outputs, and the metrics."""
+    loss = numbers.pop("loss")
+    names = [f"{name}_loss" for name in model.names if len(model.heads) > 1]
+    each = tuple(numbers.pop(name) for name in names if name in numbers)
+    return loss, each, tuple(numbers[name] for name in _in_order(numbers))
 
 
 def _in_order(numbers: Mapping[str, Any]) -> list[str]:
     """The names of metrics, those of the first output first: versions differ in their order."""
     return sorted(numbers, key=lambda name: name.partition("_")[0] if name[1:2] == "_" else "")
-
-
-def _structured(
-    model: Model, batch: Batch, arrays: list[Any], sequence: Callable[[Any], Any]
-) -> tuple[Any, ...]:
-    """Inputs (with their masks, where there are some), labels, and weights where there are some.
-
-    What is several is a list, or a tuple where a dataset gives it.
-    """
-    rest = iter(arrays)
-    inputs, labels, weights = [], [], []
-    for given in batch:
-        inputs.append(next(rest))
-        if given.mask is not None:
-            inputs.append(next(rest))
-        labels.append(next(rest))
-        weights.append(None if given.weights is None else next(rest))
-    first = inputs[0] if len(inputs) == 1 else sequence(inputs)
-    found = (first, _nested(model, labels, sequence))
-    if all(one is None for one in weights):
-        return found
-    return (*found, _nested(model, weights, sequence))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,8 @@ from catalogue.training_cases import LOOPS, TRAINS
 from catalogue.training_steps import Batch, Given, Head, Measure, Model, Train
 
 __all__ = ["print_model", "print_train"]
+
+_TEMPFILE = "import tempfile\n"
 
 
 def print_model(printer: Any, step: Model, mode: str) -> None:
@@ -54,6 +57,13 @@ def print_model(printer: Any, step: Model, mode: str) -> None:
             options.append(f"{argument}={_nested(step, texts)}")
     options.append("run_eagerly=True" if mode == "eager" else f"jit_compile={mode == 'xla'}")
     lines.append(f"{name}.compile({', '.join(options)})")
+    if step.saved:
+        printer.preamble += [] if _TEMPFILE in printer.preamble else [_TEMPFILE]
+        lines += [
+            'path = tempfile.mkdtemp() + "/model.keras"',
+            f"{name}.save(path)",
+            f"{name} = keras.models.load_model(path, custom_objects=globals())",
+        ]
 
 
 def _preamble(printer: Any, head: Head) -> None:
@@ -91,24 +101,13 @@ def print_train(printer: Any, step: Train, model: Model) -> None:
     if step.way in LOOPS:
         _loop(printer, step, model)
         return
-    options = ["return_dict=True"]
-    if step.class_weight:
-        options.append(f"class_weight={dict(enumerate(step.class_weight))}")
     trains = step.way in TRAINS
-    if len(step.given) == 1 and step.way.endswith(("step", "on_batch")):
-        inputs, labels, *rest = _texts(printer, step.given[0], model, "[]")
-        if rest:
-            options.insert(0, f"sample_weight={rest[0]}")
-        method = "train_on_batch" if trains else "test_on_batch"
-        lines.append(f"logs = {step.model}.{method}({', '.join([inputs, labels, *options])})")
-    else:
-        _data(printer, step, model)
-        if trains:
-            given = ", ".join(["data", "verbose=0", "shuffle=False", *options[1:]])
-            lines.append(f"logs = {step.model}.fit({given}).history")
-            lines.append("logs = {key: values[-1] for key, values in logs.items()}")
-        else:
-            lines.append(f"logs = {step.model}.evaluate(data, verbose=0, return_dict=True)")
+    _method(printer, step, model)
+    if step.validation or step.split:
+        lines.append("validated = {k[4:]: logs.pop(k) for k in list(logs) if k[:4] == 'val_'}")
+        names = [f"{output}_loss" for output in model.names if several]
+        lines.append(f"names = sorted(set(validated) - set({['loss', *names]}))")
+        lines.append(f"{name}_validation = [np.array(validated[k]) for k in ('loss', *names)]")
     lines.append(f'{name} = np.array(logs.pop("loss"))')
     if several:
         each = f'logs.pop(k + "_loss") for k in {list(model.names)} if k + "_loss" in logs'
@@ -121,6 +120,46 @@ def print_train(printer: Any, step: Train, model: Model) -> None:
         lines.append(f"{name}_state = [w for layer in outputs for w in layer.get_weights()]")
 
 
+def _method(printer: Any, step: Train, model: Model) -> None:
+    """Lines that call a method of the model, and keep its logs."""
+    lines, trains = printer.lines, step.way in TRAINS
+    options = ["return_dict=True"]
+    if step.class_weight:
+        options.append(f"class_weight={step.classes}")
+    each = step.given if step.afresh else step.given[:1]
+    if len(each) == len(step.given) and step.way.endswith(("step", "on_batch")):
+        method = "train_on_batch" if trains else "test_on_batch"
+        for batch in each:  # each counts by itself
+            inputs, labels, *rest = _texts(printer, batch, model, "[]")
+            weighed = [f"sample_weight={rest[0]}"] if rest else []
+            given = ", ".join([inputs, labels, *weighed, *options])
+            lines.append(f"logs = {step.model}.{method}({given})")
+        return
+    if not trains:
+        _data(printer, step, model)
+        lines.append(f"logs = {step.model}.evaluate(data, verbose=0, return_dict=True)")
+        return
+    fitted = ["verbose=0", "shuffle=False", *options[1:]]
+    if step.epochs > 1:
+        fitted.append(f"epochs={step.epochs}")
+    if step.split:
+        inputs, labels, *rest = _texts(printer, step.given[0], model, "[]")
+        rows = len(step.given[0][0].inputs.value())
+        weighed = [f"sample_weight={rest[0]}"] if rest else []
+        cut = f"validation_split={1 - (step.split + 0.5) / rows}"
+        fitted = [inputs, labels, *weighed, f"batch_size={rows}", cut, *fitted]
+    else:
+        if step.validation:
+            validated = dataclasses.replace(step, given=step.validation, validation=())
+            _data(printer, validated, model)
+            lines.append("validation = data")
+            fitted.append("validation_data=validation")
+        _data(printer, step, model)
+        fitted.insert(0, "data")
+    lines.append(f"logs = {step.model}.fit({', '.join(fitted)}).history")
+    lines.append("logs = {key: values[-1] for key, values in logs.items()}")
+
+
 def _data(printer: Any, step: Train, model: Model) -> None:
     """The batches as a dataset, padded by it where rows have lengths."""
     lines = printer.lines
@@ -129,19 +168,18 @@ def _data(printer: Any, step: Train, model: Model) -> None:
         if PADDED not in printer.preamble:
             printer.preamble.append(PADDED)
         for place, batch in enumerate(step.given):
-            each = []
+            arrays, lengths = [], []
             for head, given in zip(model.heads, batch, strict=True):
-                texts = ", ".join(printer.operand(array) for array in given.arrays())
                 whole = given.without_steps(head)
-                texts += f", whole={whole}" if whole else ""
-                each.append(f"padded({list(given.lengths)}, {texts})")
-            names: list[str] = []
-            for k, given in enumerate(batch):
-                names += [f"heads[{k}][{j}]" for j in range(len(given.arrays()))]
-            texts = ", ".join(_arranged(batch, model, names, "()"))
-            one = f"tf.data.Dataset.zip(({', '.join(each)},)).map(lambda *heads: ({texts}))"
+                for k, array in enumerate(given.arrays()):
+                    arrays.append(printer.operand(array))
+                    rows = k in whole or np.ndim(array.value()) < 2
+                    lengths.append(None if rows else list(given.lengths))
+            names = [f"a[{k}]" for k in range(len(arrays))]
+            nested = f"lambda a: ({', '.join(_arranged(batch, model, names, '()'))})"
+            one = f"padded({lengths}, [{', '.join(arrays)}], {nested})"
             lines.append(f"data = {one}" if place == 0 else f"data = data.concatenate({one})")
-        count = str(len(step.given))
+        return
     else:
         batches = [f"({', '.join(_texts(printer, one, model, '()'))})" for one in step.given]
         lines.append(f"batches = [{', '.join(batches)}]")
@@ -150,10 +188,10 @@ def _data(printer: Any, step: Train, model: Model) -> None:
             "*a.shape[2:]), a.dtype), batches[0])"
         )
         lines.append(
-            "data = tf.data.Dataset.from_generator(lambda: iter(batches), output_signature=spec)"
+            "data = tf.data.Dataset.from_generator("
+            "lambda batches=batches: iter(batches), output_signature=spec)"
         )
-        count = "len(batches)"
-    lines.append(f"data = data.apply(tf.data.experimental.assert_cardinality({count}))")
+        lines.append("data = data.apply(tf.data.experimental.assert_cardinality(len(batches)))")
 
 
 def _texts(printer: Any, batch: Batch, model: Model, brackets: str) -> list[str]:

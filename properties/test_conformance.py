@@ -24,6 +24,7 @@ from properties import (  # noqa: F401 (they declare)
     recurrent_forms,
     recurrent_isolation,
     training,
+    training_methods,
 )
 from properties.families import FAMILIES
 from properties.registry import PROPERTIES, Property

@@ -10,7 +10,7 @@ import numpy as np
 from catalogue.cases import FINITE_CONTENTS
 from catalogue.expressions import Expression, Output, expression, literal
 from catalogue.training import OUTPUTS, STANDING, measure_of
-from catalogue.training_cases import TRAINS, TrainingCase, Way
+from catalogue.training_cases import TrainingCase
 from catalogue.training_reference import unknown
 from catalogue.training_steps import Given
 from properties.comparisons import Agrees, Comparison, Level, Plan, Raises
@@ -119,6 +119,9 @@ def _equals_reference(case: TrainingCase) -> Plan:
             named = {"loss": setting.total()}
             named |= {f"{which} loss": one for which, one in both.items()}
     results = setting.results("a")
+    if case.twin:
+        expected, tolerance, results["twin metric"] = setting.twin()
+        named["twin metric"] = expected, tolerance
     found = []
     for name, (expected, tolerance) in named.items():
         said = ~np.isnan(expected)
@@ -222,9 +225,9 @@ def all_masked(case: TrainingCase) -> Plan:
             if case.pooled:
                 continue  # rows count, whatever of them is masked
             # Without a valid step there is no gradient; an update by SGD leaves the weights.
-            start = setting.drawn[int(name[-1]) % 2].astype("float32")
-            start = start if case.way in TRAINS else np.zeros_like(start)
-            agree.append(Agrees(name, result, literal(start, "start"), None, "should"))
+            start = literal(setting.started(int(name[-1]) % 2), "start")
+            tolerance = setting.tolerance if case.penalized else None
+            agree.append(Agrees(name, result, start, tolerance, "should"))
         else:
             # Zero where it is finite, so that a comparison shows what it is where it is not.
             held = expression("np.where(np.isfinite(a), 0, a)", a=result)
@@ -305,13 +308,14 @@ def same_mask_same_loss(case: TrainingCase) -> Plan:
     setting.model("masking", "masking")
     zeros = [setting.inputs(k, "zeros") for k in places]
     given = (Given(x, setting.labels(k)) for k, x in enumerate(zeros))
-    setting.train("b", *given, model="masking")
+    setting.train("b", *given, model="masking", eager=True)
     agree += [
         Agrees(f"{one.name} by Masking", one.left, one.right, one.tolerance)
         for one in setting.agree("b", "a", setting.tolerance)
     ]
     summed = case.reduction in ("sum", "mean_with_sample_weight")
-    if (case.weighted and metric) or (summed and not metric):
+    weighs = (case.weighted and metric) or (summed and not metric)
+    if weighs and case.nest == "list":  # by names weights are another matter
         setting.model("absent", "plain")
         weighted = (
             Given(
@@ -322,7 +326,7 @@ def same_mask_same_loss(case: TrainingCase) -> Plan:
             )
             for k in places
         )
-        setting.train("c", *weighted, model="plain")
+        setting.train("c", *weighted, model="plain", eager=True)
         agree += [
             Agrees(f"{one.name} by weights", one.left, one.right, one.tolerance)
             for one in setting.agree("c", "a", setting.tolerance)
@@ -332,7 +336,6 @@ def same_mask_same_loss(case: TrainingCase) -> Plan:
 
 # -- weights that fit, and those that do not -------------------------------------------------
 
-_CLASSES = (0.5, 2.0, 1.25)  # the weights of classes 0, 1 and 2
 _FIT = (
     "keras.io/api/models/model_training_apis (sample_weight: as long as the inputs, or of shape "
     "(samples, sequence_length)"
@@ -348,7 +351,7 @@ _FIT = (
         not (case.inner or case.pooled or case.beside)
         and not case.way.endswith(("on_batch", "fit", "evaluate"))
     ),
-    share=4,  # what multiplies weights is the same code for all
+    share=8,  # what multiplies weights is the same code for all
     dear=True,  # each shape is traced anew
 )
 def misfit_refused(case: TrainingCase) -> Plan:
@@ -363,63 +366,10 @@ def misfit_refused(case: TrainingCase) -> Plan:
     found: list[Comparison] = []
     for what, shape in shapes.items():
         weights = expression(f"np.full({shape}, 0.5, 'float32')", f"weights_{what}")
-        step = setting.train(what, Given(given.inputs, given.labels, given.mask, weights))
+        step = setting.train(
+            what,
+            Given(given.inputs, given.labels, given.mask, weights),
+            eager=case.measure not in STANDING,
+        )
         found.append(Raises(f"too many {what}", step.name, (), "should"))
-    return Plan(tuple(setting.steps), tuple(found))
-
-
-def _has_classes(case: Any) -> bool:
-    entry = measure_of(case.measure)
-    classes = case.units == 1 if entry.labels == "binary" else entry.labels in ("one-hot", "sparse")
-    fits = case.reduction is not None and not (case.inner or case.pooled or case.beside)
-    plain = case.policy == "float32" and case.sample_weight == "absent"
-    return bool(classes and fits and plain and case.mask != "weights")
-
-
-@declare(
-    family="training",
-    source="keras.io/api/models/model_training_apis (class_weight: 'a weight to apply to the "
-    "model's loss for the samples from this class'; of a rank of 2 or more labels are one-hot or "
-    "have a last dimension of 1)",
-    of=lambda layer: (
-        layer not in OUTPUTS
-        and measure_of(layer).kind == "losses"
-        and measure_of(layer).labels in ("one-hot", "sparse", "binary")
-    ),
-    applies=_has_classes,
-    choices=("ragged",),
-    dear=True,
-    share=2,
-)
-def class_weights(case: TrainingCase) -> Plan:
-    """A class weight acts on the steps that have its label, as a sample weight of that step
-    does."""
-    if case.way == "mask as weights":  # over whose weights a mean counts
-        case = msgspec.structs.replace(case, way="custom loop")
-    setting = TrainingSetting(case)
-    setting.model()
-    given, entry = setting.given(labels="zeros"), setting.entry
-    labels = given.labels
-    numbers = labels
-    if entry.labels == "sparse":
-        labels = expression("y[..., None]", "y_last", y=labels)
-    elif entry.labels == "one-hot":
-        numbers = expression("y.argmax(-1)", y=labels)
-    else:
-        numbers = expression("y[..., 0].astype(int)", y=labels)
-    each = _CLASSES[: max(2, case.units)]
-    weights = expression(f"np.float32({each})[numbers]", "weights", numbers=numbers)
-    setting.train("b", Given(given.inputs, labels, given.mask, weights), way="train step")
-    expected, tolerance = setting.expected(weights)
-    ways: tuple[Way, ...] = ("fit", "train_on_batch")
-    found = []
-    for way in ways:
-        plain = Given(given.inputs, labels, given.mask)
-        setting.train(way, plain, way=way, class_weight=each)
-        if not np.isnan(expected):
-            right = literal(expected, "expected")
-            found.append(Agrees(f"loss of {way}", Output(way), right, tolerance))
-        for k in range(2):
-            left, right_ = Output(f"{way}.state", k), Output("b.state", k)
-            found.append(Agrees(f"weights {k} of {way}", left, right_, setting.tolerance))
     return Plan(tuple(setting.steps), tuple(found))

@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 
 from catalogue.expressions import Expression, Output, expression
+from catalogue.training import STANDING
 from catalogue.training_cases import LOOPS, TRAINS, TrainingCase, Way
 from catalogue.training_steps import Given
 from properties.comparisons import Agrees, Plan
@@ -138,7 +139,7 @@ def batches_counted_by_their_share_of_valid_steps(case: TrainingCase) -> Plan:
         metrics: dict[str, Any] = {}
         for place, one in enumerate(batches):
             setting.train(f"{name}_{place}", setting.batch(one, place), way=_step(setting.case))
-            metrics[f"m{place}"] = Output(f"{name}_{place}.metric", setting.place)
+            metrics[f"m{place}"] = Output(f"{name}_{place}.metric", setting.metric)
             shares.append(_share(setting, place, one))
         each = [f"m{place} ** 2" if root else f"m{place}" for place in range(len(batches))]
         total = sum(shares)
@@ -203,8 +204,9 @@ def _repeated(case: TrainingCase, shape: tuple[int, ...]) -> Plan:
     setting.model()
     given = setting.given()
     half = expression(f"np.full({shape}, 0.5, 'float32')", "weights")
-    setting.train("a", dataclasses.replace(given, weights=half))
-    setting.train("plain", dataclasses.replace(given, weights=None))
+    eager = case.measure not in STANDING
+    setting.train("a", dataclasses.replace(given, weights=half), eager=eager)
+    setting.train("plain", dataclasses.replace(given, weights=None), eager=eager)
     if setting.unreduced:
         return Plan(tuple(setting.steps), ())
     # Of a metric's model the loss has the reduction of every loss.
@@ -216,8 +218,23 @@ def _repeated(case: TrainingCase, shape: tuple[int, ...]) -> Plan:
         factor = 1.0 if case.mask in ("travelling", "masking") else repeated / math.prod(shape)
     elif reduction == "sum":
         factor = 0.5 * repeated / math.prod(case.lead(0))
-    plain = expression(f"{factor!r} * a", a=Output("plain"))
+    penalty = setting.penalty
+    plain = expression(f"{factor!r} * (a - {penalty!r}) + {penalty!r}", a=Output("plain"))
     return Plan(tuple(setting.steps), (Agrees("loss", Output("a"), plain, setting.tolerance),))
+
+
+def arguments_forgotten_in_files(case: TrainingCase) -> Plan:
+    """A model that was saved and loaded is one whose loss has but its reduction from its user."""
+    case = msgspec.structs.replace(case, way="train step" if case.trains else "test step")
+    kept = {name: one for name, one in case.arguments.items() if name == "reduction"}
+    setting = TrainingSetting(case)
+    setting.model(name="loaded", saved=True)
+    setting.train("b", model="loaded", eager=True)
+    plain = TrainingSetting(msgspec.structs.replace(case, arguments=kept))
+    plain.model(name="plain")
+    setting.steps += plain.steps
+    setting.train("c", model="plain", eager=True)
+    return Plan(tuple(setting.steps), tuple(setting.agree("b", "c", setting.tolerance)))
 
 
 TRAINING_ALTERNATIVES: dict[str, Callable[[TrainingCase], Plan]] = {
@@ -231,5 +248,6 @@ TRAINING_ALTERNATIVES: dict[str, Callable[[TrainingCase], Plan]] = {
         batches_of_any_rows_counted_alike,
         weights_of_more_steps_repeat_the_loss,
         weights_of_units_repeat_the_loss,
+        arguments_forgotten_in_files,
     )
 }

@@ -5,15 +5,16 @@ from __future__ import annotations
 import random
 import zlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import msgspec
 
 from catalogue.cases import RaggedBatch
 from catalogue.training import MEASURES, OUTPUTS, STANDING, measure_of
-from catalogue.training_cases import TrainingCase
+from catalogue.training_cases import TrainingCase, split_apart
 from catalogue.traits import batch_traits
 from properties.registry import Property
-from properties.strata import Strata, Stratum, domains_of
+from properties.strata import THINNED, Strata, Stratum, domains_of
 from properties.training_setting import TrainingSetting
 from strategies.layers import kinds_in_turn
 from strategies.training import (
@@ -43,13 +44,17 @@ def training_strata(
     strata = []
     for place, (configuration, kinds) in enumerate(zip(found, turns, strict=True)):
         if "coinciding" in property.choices:
-            kinds = ("coinciding",)  # noqa: PLW2901
+            kinds = ("coinciding",) * 2  # noqa: PLW2901
         elif "all masked" in property.choices:
             kinds = ("fully masked batch",)  # noqa: PLW2901
         elif "ragged" in property.choices:  # every batch with valid steps and masked ones
-            kinds = tuple(rng.sample(_RAGGED, 2))  # noqa: PLW2901
+            count = 1 if property.dear and layer not in STANDING else 2
+            kinds = tuple(rng.sample(_RAGGED, count))  # noqa: PLW2901
         elif configuration.way in _CALLED:
             kinds = kinds[:1]  # noqa: PLW2901
+        if configuration.inner and len(kinds) > 1:
+            # A mask of steps fits beside positions inside these where sizes are few.
+            kinds = (*kinds, "single step")  # noqa: PLW2901
         examples = training_examples(
             configuration=configuration, kinds=kinds, choices=property.choices
         )
@@ -66,13 +71,56 @@ def _thinned(
     They are the same in every property of a measure, so that these share models and traces, and
     others in measures beside it. Of a measure that stands for its form twice as many are met.
     """
+    if property.name in _COVERED:
+        least = _FEWEST if property.share >= THINNED else _MOST
+        return _covering(found, property, _COVERED[property.name])[:least]
     share = max(1, property.share // 2) if layer in STANDING else property.share
     turn = zlib.crc32(layer.encode()) % share
     fitting = [one for one in found if property.applies(plain_training_case(one))]
     kept = [one for place, one in enumerate(found) if place == 0 or place % share == turn]
     met = [one for one in fitting if one in kept]
     # Of one alone the documentation may leave open what comes out.
-    return met if len(met) > 1 else fitting[:2]
+    least = 1 if property.dear else 2
+    return (met + [one for one in fitting if one not in met])[: max(least, len(met))]
+
+
+def _arguments(one: TrainingConfiguration) -> set[Any]:
+    """What a file must hold: arguments that are not the default, and how measures are given."""
+    given = {("given as", one.given_as), ("weighted", one.weighted)}
+    return {*one.arguments.items(), *given}
+
+
+def _validations(one: TrainingConfiguration) -> set[Any]:
+    """What is validated on, and whether that is weighed."""
+    weighed = one.sample_weight != "absent" or one.mask == "weights"
+    weighed = weighed and (one.weighted or measure_of(one.measure).kind == "losses")
+    return {(split_apart(one), weighed), ("pooled", one.pooled)}
+
+
+_COVERED: dict[str, Callable[[TrainingConfiguration], set[Any]]] = {
+    "saved_training": _arguments,
+    "epochs_and_validation": _validations,
+}
+_FEWEST, _MOST = 2, 4  # configurations of these where all are thinned out, and where not
+
+
+def _covering(
+    found: list[TrainingConfiguration],
+    property: Property,
+    values: Callable[[TrainingConfiguration], set[Any]],
+) -> list[TrainingConfiguration]:
+    """The fewest configurations that have each value, those that have most of them first."""
+    left = [one for one in found if property.applies(plain_training_case(one))]
+    met: set[Any] = set()
+    kept = []
+    while left:
+        best = max(left, key=lambda one: len(values(one) - met))
+        if not values(best) - met:
+            break
+        kept.append(best)
+        left.remove(best)
+        met |= values(best)
+    return kept
 
 
 def training_traits(case: TrainingCase) -> frozenset[str]:
@@ -105,6 +153,8 @@ def training_traits(case: TrainingCase) -> frozenset[str]:
         ),
         "pooled": case.pooled,
         "several_outputs": bool(case.beside),
+        "penalty": case.penalty,
+        "twin": case.twin,
         "weights_by_name": _weighed_by_name(case),
         "cast": case.policy != "float32",
         "infinite_padding": case.other in ("inf", "-inf"),
@@ -237,6 +287,10 @@ def _simpler_configurations(case: TrainingCase) -> Iterator[TrainingCase]:
     yield from _simpler_outputs(case)
     if case.policy != "float32":
         yield replace(case, policy="float32")
+    if case.penalty:
+        yield replace(case, penalty=False)
+    if case.twin:
+        yield replace(case, twin=False)
     if case.sample_weight != "absent" and case.varied != "weights":
         yield replace(case, sample_weight="absent")
     if case.inner:

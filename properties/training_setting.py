@@ -22,6 +22,9 @@ from properties.training_arrays import TrainingArrays
 __all__ = ["TrainingSetting", "halves", "longer", "still"]
 
 
+_PENALTY = 0.01  # of Keras' "l2", by the sum of squares
+
+
 class TrainingSetting(TrainingArrays):
     """The arrays, models and steps of a case; steps are gathered in the order of the calls."""
 
@@ -41,6 +44,11 @@ class TrainingSetting(TrainingArrays):
     def place(self) -> int:
         """Which of the model's outputs is its own."""
         return len(self.beside) if self.case.turned else 0
+
+    @property
+    def metric(self) -> int:
+        """Which of the model's metrics is its own: of both kinds the plain one comes first."""
+        return int(self.case.weighted) if self.case.twin else self.place
 
     # -- the model and what is done with it ----------------------------------------------
 
@@ -66,6 +74,8 @@ class TrainingSetting(TrainingArrays):
             layers.append(Spec("Activation", {"activation": "linear"}))
         else:
             dense = Spec("Dense", {"units": case.units, "activation": self.activation})
+            if case.penalty:
+                dense = dense.replace(kernel_regularizer="l2")
             layers.append(dense.with_policy(case.policy))
         loss = self.measure
         metrics: tuple[Measure, ...] = ()
@@ -74,20 +84,22 @@ class TrainingSetting(TrainingArrays):
             sparse = self.entry.labels == "sparse"
             cls = "SparseCategoricalCrossentropy" if sparse else "MeanSquaredError"
             loss = Measure("losses", cls, {})
-            if case.weighted:
+            if case.weighted or case.twin:
                 weighted = (self.measure,)
-            else:
+            if not case.weighted or case.twin:
                 metrics = (self.measure,)
         return Head(tuple(layers), self.rest, loss, metrics, weighted, mask == "travelling")
 
-    def model(self, mask: MaskWay | None = None, name: str = "model") -> str:
+    def model(
+        self, mask: MaskWay | None = None, name: str = "model", *, saved: bool = False
+    ) -> str:
         """Build the model, its own output masked in this way, and give its name."""
         case = self.case
         heads = self._ordered(self.head(mask), (one.head() for one in self.beside))
         factors = case.loss_weights
         if factors:
             factors = self._ordered(factors[0], factors[1:])
-        self.steps.append(Model(name, heads, case.weights, case.nest, factors))
+        self.steps.append(Model(name, heads, case.weights, case.nest, factors, saved))
         return name
 
     @property
@@ -125,18 +137,19 @@ class TrainingSetting(TrainingArrays):
         *given: Given | Batch,
         model: str = "model",
         way: Way | None = None,
-        class_weight: tuple[float, ...] = (),
+        **options: Any,
     ) -> Train:
         """Give the model batches (or the case's own), in the case's way or in another.
 
         Of a batch that is none of the model's but of its own output, the others have the case's.
+        `options` are what else a `Train` says.
         """
         own = given or tuple(map(self.given, range(len(self.case.batches))))
         batches = tuple(
             self.batch(one, place) if isinstance(one, Given) else one
             for place, one in enumerate(own)
         )
-        step = Train(name, model, way or self.case.way, batches, class_weight)
+        step = Train(name, model, way or self.case.way, batches, **options)
         self.steps.append(step)
         return step
 
@@ -164,7 +177,7 @@ class TrainingSetting(TrainingArrays):
             found["own loss"] = Output(f"{name}.each", self.place)
             found["other loss"] = Output(f"{name}.each", 1 - self.place)
         if self.entry.kind == "metrics":
-            found["metric"] = Output(f"{name}.metric", self.place)
+            found["metric"] = Output(f"{name}.metric", self.metric)
             if self.beside:
                 found["other metric"] = Output(f"{name}.metric", 1 - self.place)
         elif case.trains and self.entry.activation != "identity":
@@ -216,21 +229,43 @@ class TrainingSetting(TrainingArrays):
         is its own, not what all add up to.
         """
         weights = self._weighing() if weights is None else weights
+        added = 0.0 if self.case.beside else self.penalty
         exact, rounded = (
-            np.asarray(self._reference(dtype, weights)) for dtype in ("float64", "float32")
+            np.asarray(self._reference(dtype, weights) + added) for dtype in ("float64", "float32")
         )
         rounding = np.asarray(rounding_between(rounded, exact))
         tolerance = self.tolerance
         return exact, Tolerance(tolerance.terms, tolerance.epsilon, rounding)
 
+    def twin(self) -> tuple[np.ndarray, Tolerance, Output]:
+        """What is expected of the same metric of the other kind, and where step `a` has it."""
+        other = TrainingSetting(msgspec.structs.replace(self.case, weighted=not self.case.weighted))
+        return (*other.expected(), Output("a.metric", other.metric))
+
     def total(self) -> tuple[np.ndarray, Tolerance]:
-        """The loss of all outputs together, each by its weight."""
+        """The loss of all outputs together, each by its weight, and the penalty."""
         found = [one.expected() for one in (self, *self.beside)]
         factors = self.case.loss_weights or (1.0,) * len(found)
-        total = sum(factor * exact for factor, (exact, _) in zip(factors, found, strict=True))
+        total: Any = sum(factor * exact for factor, (exact, _) in zip(factors, found, strict=True))
+        total = total + self.penalty
         own = found[0][1]
         rounding = sum(np.max(one.rounding) for _, one in found if one.rounding is not None)
         return np.asarray(total), Tolerance(4 * own.terms, own.epsilon, np.asarray(2 * rounding))
+
+    @property
+    def penalty(self) -> float:
+        """What the last layer's kernel adds to the loss (keras.io/api/layers/regularizers: L2)."""
+        if not self.case.penalized:
+            return 0.0
+        return _PENALTY * float(np.square(self.drawn[0]).sum())
+
+    def started(self, which: int) -> np.ndarray:
+        """A weight, or its gradient in a loop, where nothing but the penalty acts on it."""
+        start = self.drawn[which].astype("float32")
+        gradient = np.zeros_like(start)
+        if self.case.penalized and which == 0:
+            gradient = np.float32(2 * _PENALTY) * start
+        return start - gradient if self.case.way in TRAINS else gradient
 
     def _weighing(self) -> Expression | None:
         """The weights that reach the loss: those of samples, and the mask where it is one."""

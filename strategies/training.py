@@ -83,6 +83,8 @@ _METRIC_WAYS: tuple[Way, ...] = (
     *("train step", "test step", "test step", "evaluate", "test step", "train step", "test step"),
     *("evaluate", "test step"),
 )
+# What is called is the same code for all measures: of those that stand for none each third has it.
+_TRACED: dict[Way, Way] = {"fit": "train step", "evaluate": "test step"}
 _ONCE: dict[Way, tuple[Way, ...]] = {
     "fit": ("fit", "train_on_batch", "padded fit"),
     "evaluate": ("padded evaluate", "evaluate", "test_on_batch"),
@@ -103,6 +105,8 @@ class TrainingConfiguration(msgspec.Struct, frozen=True):
     inner: int
     policy: str
     pooled: bool
+    penalty: bool
+    twin: bool
     labels: str
     chosen: dict[str, Any]
     beside: tuple[TrainingConfiguration, ...] = ()
@@ -133,6 +137,8 @@ def training_configurations(
         "weighted": (False,) if loss else (False, True, True),
         "once": (0, 1, 2),
         "units": entry.units,
+        "penalty": (False, False, True) if loss else (False,),
+        "twin": (False,) if loss or beside or entry.values is None else (False, True),
     }
     if beside:
         domains |= {"beside": _BESIDE, "turned": (False, True), "nest": ("list", "dict")}
@@ -140,6 +146,8 @@ def training_configurations(
     ways = _LOSS_WAYS if loss else _METRIC_WAYS
     # Others meet other rows of each measure: together they meet all.
     turn = (seed + zlib.crc32(entry.name.encode())) % len(ways)
+    if not (entry.name in STANDING or beside or turn % 3 == 0):
+        ways = tuple(_TRACED.get(way, way) for way in ways)
     in_turn = ["train step" if loss else "test step", *ways[turn:], *ways[:turn]][: len(rows)]
     rows = rows[: len(in_turn)]
     if entry.name in STANDING or beside:  # once more, each row in another way
@@ -148,7 +156,13 @@ def training_configurations(
         in_turn += itertools.islice(again, turn % len(ways), turn % len(ways) + len(rows))
         rows *= 2
     fixed: list[dict[str, Any]] = [{}] * len(rows)
-    if loss and entry.name in STANDING and not beside:  # each reduction of a masked loss
+    if loss and entry.name in STANDING and not beside:
+        # Where fewer axes meet more, which is known, what happens instead has one telling answer.
+        plain = {"reduction": reductions[0], "given as": "object"}
+        for place, (_, sample_weight, _, rank) in enumerate(rows[: len(_ROWS)]):
+            if rank > _STEPS or (rank == _STEPS and sample_weight == "rows"):
+                fixed[place] = plain
+        # Each reduction of a masked loss.
         fixed += [{"reduction": one, "given as": "object"} for one in reductions]
         rows += rows[:1] * len(reductions)
         in_turn += ["test step", "train step"] * len(reductions)
@@ -211,6 +225,10 @@ def _configuration(
         inner=_INNER if rank > _STEPS else 0,
         policy=policy,
         pooled=rank < _STEPS,
+        # What has a number for each position cannot be added to one for the whole.
+        penalty=chosen["penalty"] and reduction != "none",
+        # Without its weights one counts what no metric need take: labels at masked steps.
+        twin=chosen["twin"] and sample_weight != "rows" and mask != "weights" and rank == _STEPS,
         labels=entry.labels,
         chosen=chosen,
     )
@@ -237,6 +255,7 @@ def _with_others(
             weighted=entry.kind == "metrics",
             units=entry.units[-1],
             policy="float32",
+            penalty=False,
             labels=entry.labels,
         )
         for entry in entries

@@ -1,0 +1,186 @@
+"""What must hold of what methods of a model do besides: epochs, validation, classes, files."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from catalogue.expressions import Expression, Output, expression, literal
+from catalogue.training import OUTPUTS, STANDING, measure_of
+from catalogue.training_cases import LOOPS, TrainingCase, Way, split_apart
+from catalogue.training_steps import Given
+from properties.comparisons import Agrees, Plan
+from properties.registry import declare
+from properties.training_setting import TrainingSetting, halves
+
+__all__: list[str] = []
+
+_APIS = "keras.io/api/models/model_training_apis"
+
+
+def _plainly_weighed(case: TrainingCase) -> bool:
+    """Whether what has fewer axes than a loss, or is given by name, is no matter."""
+    return not case.inner and (case.pooled or case.sample_weight != "rows") and case.nest == "list"
+
+
+# -- files -----------------------------------------------------------------------------------
+
+
+@declare(
+    family="training",
+    source="keras.io/guides/serialization_and_saving (what `compile` was given is saved with the "
+    "model, and a loaded one 'can be used to resume training')",
+    applies=lambda case: (
+        _plainly_weighed(case) and case.reduction is not None and case.policy == "float32"
+    ),
+    dear=True,
+)
+def saved_training(case: TrainingCase) -> Plan:
+    """A compiled model that was saved and loaded has the same loss and metrics, and learns the
+    same."""
+    case = msgspec.structs.replace(case, way="train step" if case.trains else "test step")
+    setting = TrainingSetting(case)
+    setting.model()
+    setting.train("a", eager=True)
+    setting.model(name="loaded", saved=True)
+    setting.train("b", model="loaded", eager=True)
+    return Plan(tuple(setting.steps), tuple(setting.agree("b", "a", setting.tolerance)))
+
+
+# -- epochs and validation -------------------------------------------------------------------
+
+
+@declare(
+    family="training",
+    source=f"{_APIS} (fit: 'epochs: ... an iteration over the entire x and y data provided'; "
+    "'validation_data: data on which to evaluate the loss and any model metrics at the end of each "
+    "epoch', to which 'validation_split' sets 'the last samples' apart)",
+    of=lambda layer: layer in STANDING and measure_of(layer).activation != "identity",
+    applies=lambda case: (
+        _plainly_weighed(case) and case.reduction is not None and case.policy == "float32"
+    ),
+    choices=("ragged",),
+    dear=True,
+)
+def epochs_and_validation(case: TrainingCase) -> Plan:
+    """`fit` counts each epoch by itself, and masks and weighs what it validates on as a test
+    step does: a dataset, or rows of arrays that it sets apart."""
+    arrays = split_apart(case)
+    case = msgspec.structs.replace(case, way="fit")
+    rows = case.batches[0].batch
+    if rows == 1:
+        return Plan((), ())
+    setting = TrainingSetting(case)
+    setting.model()
+    whole = setting.batch(setting.given())
+    first, second = halves(setting)
+    for name, batches in (("a", (first, first)), ("after", (first, first, second))):
+        setting.train(name, *batches, way="train step", afresh=True)
+    if arrays:
+        setting.train("b", whole, epochs=2, split=rows // 2)
+    else:
+        setting.train("b", first, epochs=2, validation=(second,))
+    metric = setting.entry.kind == "metrics"
+    after = setting.results("after")["metric" if metric else "loss"]
+    validated = Output("b.validation", 1 + setting.metric if metric else 0)
+    validation = Agrees("validation", validated, after, setting.tolerance)
+    found = setting.agree("b", "a", setting.tolerance)
+    return Plan(tuple(setting.steps), (*found, validation))
+
+
+# -- weights of classes ----------------------------------------------------------------------
+
+_CLASSES = (0.5, 2.0, 1.25)  # the weights of classes 0, 1 and 2
+
+
+def _has_classes(case: Any) -> bool:
+    entry = measure_of(case.measure)
+    classes = case.units == 1 if entry.labels == "binary" else entry.labels in ("one-hot", "sparse")
+    fits = case.reduction is not None and not (case.inner or case.beside)
+    # The model is the same whatever weights of samples there are: it is given others.
+    alone = case.sample_weight == "absent" or case.pooled or case.mask == "absent"
+    plain = case.policy == "float32" and alone
+    return bool(classes and fits and plain and case.mask != "weights")
+
+
+@declare(
+    family="training",
+    source="keras.io/api/models/model_training_apis (class_weight: 'a weight to apply to the "
+    "model's loss for the samples from this class'; of a rank of 2 or more labels are one-hot or "
+    "have a last dimension of 1)",
+    of=lambda layer: (
+        layer not in OUTPUTS
+        and measure_of(layer).kind == "losses"
+        and measure_of(layer).labels in ("one-hot", "sparse", "binary")
+    ),
+    applies=_has_classes,
+    choices=("ragged",),
+    dear=True,
+    share=2,
+)
+def class_weights(case: TrainingCase) -> Plan:
+    """A class weight acts on the steps that have its label, as a sample weight of that step
+    does; one that is left out is 1, and weights of samples beside them are factors, unless they
+    are refused."""
+    if case.way in LOOPS:  # methods add the penalty, and count no weights that stand for a mask
+        case = msgspec.structs.replace(case, way="train step")
+    setting = TrainingSetting(case)
+    setting.model()
+    given, entry = setting.given(labels="zeros"), setting.entry
+    labels = given.labels
+    numbers = labels
+    if entry.labels == "sparse":
+        labels = expression("y[..., None]", "y_last", y=labels)
+    elif entry.labels == "one-hot":
+        numbers = expression("y.argmax(-1)", y=labels)
+    else:
+        numbers = expression("y[..., 0].astype(int)", y=labels)
+    each: tuple[float | None, ...] = _CLASSES[: max(2, case.units)]
+
+    def weighing(each: tuple[float | None, ...]) -> Expression:
+        counted = tuple(1.0 if one is None else one for one in each)
+        return expression(f"np.float32({counted})[numbers]", "weights", numbers=numbers)
+
+    weights = weighing(each)
+    setting.train("b", Given(given.inputs, labels, given.mask, weights), way="train step")
+    expected, tolerance = setting.expected(weights)
+    ways: tuple[Way, ...] = ("fit", "train_on_batch")
+    found = []
+    plain = Given(given.inputs, labels, given.mask)
+    for way in ways:
+        setting.train(way, plain, way=way, class_weight=each)
+        if not np.isnan(expected):
+            right = literal(expected, "expected")
+            found.append(Agrees(f"loss of {way}", Output(way), right, tolerance))
+        for k in range(2):
+            left, right_ = Output(f"{way}.state", k), Output("b.state", k)
+            found.append(Agrees(f"weights {k} of {way}", left, right_, setting.tolerance))
+    # A configuration looks at one of these: each costs as much as all before.
+    name, acting = "beside weights of samples", weights
+    if case.mask == "absent":
+        w = expression("np.float32(1) + numbers", "w", numbers=numbers)
+        plain, acting = dataclasses.replace(plain, weights=w), expression("v * w", v=weights, w=w)
+    elif case.mask == "travelling":
+        name, each = "without the first class", (None, *each[1:])
+    else:
+        name, each = "without the last class", (*each[:-1], None)
+    for way in ways if case.pooled else ways[:1]:
+        step = setting.train(f"more_{way}", plain, way=way, class_weight=each)
+        acting = acting if case.mask == "absent" else weighing(each)
+        expected, tolerance = setting.expected(acting)
+        if not np.isnan(expected):
+            right = literal(expected, "expected")
+            found.append(
+                Agrees(
+                    f"loss of {way} {name}",
+                    Output(step.name),
+                    right,
+                    tolerance,
+                    "should",
+                    refusable=True,
+                )
+            )
+    return Plan(tuple(setting.steps), tuple(found))

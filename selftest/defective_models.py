@@ -1,0 +1,222 @@
+"""Models, and what makes masks in them, with something wrong in how they treat these."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from selftest.defective_measures import Overrides, mask_of
+
+__all__ = [
+    "batches_alike",
+    "classes_left_out_weigh_nothing",
+    "classes_replace_weights",
+    "epochs_added_up",
+    "exchanged",
+    "loss_weights_ignored",
+    "lost",
+    "lost_in_tests",
+    "masking_shifted",
+    "metrics_weighed_beside",
+    "model",
+    "penalty_masked",
+    "validation_unweighed",
+    "weights_of_the_first",
+]
+
+
+def model(compute_loss: Callable[..., Any]) -> Overrides:
+    """A model that computes its loss otherwise, from the real way and what it is given."""
+
+    def overrides(keras: Any, tf: Any) -> dict[str, Any]:
+        class Model(keras.Model):  # type: ignore[misc]
+            testing = False
+
+            def test_step(self, data: Any) -> Any:
+                self.testing = True
+                try:
+                    return super().test_step(data)
+                finally:
+                    self.testing = False
+
+            def compute_loss(
+                self,
+                x: Any = None,
+                y: Any = None,
+                y_pred: Any = None,
+                sample_weight: Any = None,
+                **rest: Any,
+            ) -> Any:
+                def real(y: Any, y_pred: Any, sample_weight: Any) -> Any:
+                    return super(Model, self).compute_loss(x, y, y_pred, sample_weight, **rest)
+
+                return compute_loss(tf, self, real, y, y_pred, sample_weight)
+
+        return {"Model": Model}
+
+    return overrides
+
+
+def lost(tf: Any, model: Any, real: Any, y: Any, p: Any, w: Any) -> Any:
+    """The model forgets the mask."""
+    return real(y, tf.identity(p), w)
+
+
+def lost_in_tests(tf: Any, model: Any, real: Any, y: Any, p: Any, w: Any) -> Any:
+    """The model forgets the mask in test steps."""
+    return real(y, tf.identity(p) if model.testing else p, w)
+
+
+def exchanged(tf: Any, model: Any, real: Any, y: Any, p: Any, w: Any) -> Any:
+    """Masks of the two outputs, each the other's."""
+    if not isinstance(p, list | tuple):
+        return real(y, p, w)
+    masks = [mask_of(one) for one in p][::-1]
+    plain = [tf.identity(one) for one in p]
+    for one, mask in zip(plain, masks, strict=True):
+        if mask is not None:
+            one._keras_mask = tf.broadcast_to(mask[:, :1], tf.shape(one)[:2])
+    return real(y, plain, w)
+
+
+def weights_of_the_first(tf: Any, model: Any, real: Any, y: Any, p: Any, w: Any) -> Any:
+    """Weights of samples of the first output, for all outputs."""
+    if isinstance(w, list | tuple) and w[0] is not None:
+        w = type(w)(
+            tf.broadcast_to(w[0][:, :1], tf.shape(one)[:2]) if one is not None else None
+            for one in w
+        )
+    return real(y, p, w)
+
+
+def loss_weights_ignored(keras: Any, tf: Any) -> dict[str, Any]:
+    """Losses are added up unweighed."""
+
+    class Model(keras.Model):  # type: ignore[misc]
+        def compile(self, *given: Any, **options: Any) -> None:
+            options.pop("loss_weights", None)
+            super().compile(*given, **options)
+
+    return {"Model": Model}
+
+
+def batches_alike(keras: Any, tf: Any) -> dict[str, Any]:
+    """Batches count alike, whatever rows each has."""
+
+    class Model(keras.Model):  # type: ignore[misc]
+        def compile(self, *given: Any, **options: Any) -> None:
+            super().compile(*given, **options)
+            # Keras 2 tracks the loss in what it compiles the losses to.
+            tracker = getattr(self, "_loss_tracker", None) or self.compiled_loss._loss_metric
+            real = tracker.update_state
+            object.__setattr__(tracker, "update_state", lambda value, **rest: real(value))
+
+    return {"Model": Model}
+
+
+def masking_shifted(keras: Any, tf: Any) -> dict[str, Any]:
+    """Masking gives a mask that is one step late."""
+
+    def shifted(inputs: Any) -> Any:
+        if hasattr(keras, "ops"):  # of symbolic tensors too
+            return keras.ops.roll(keras.ops.any(keras.ops.not_equal(inputs, 0.0), -1), 1, axis=1)
+        return tf.roll(tf.reduce_any(inputs != 0.0, axis=-1), 1, axis=1)
+
+    class Masking(keras.layers.Masking):  # type: ignore[misc]
+        def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+            return shifted(inputs)
+
+        def call(self, inputs: Any) -> Any:
+            outputs = tf.identity(super().call(inputs))
+            outputs._keras_mask = shifted(inputs)
+            return outputs
+
+    return {"Masking": Masking}
+
+
+def penalty_masked(tf: Any, model: Any, real: Any, y: Any, p: Any, w: Any) -> Any:
+    """What layers add to the loss counts by the share of valid steps."""
+    loss, mask = real(y, p, w), mask_of(p)
+    if mask is None or not model.losses:
+        return loss
+    share = tf.reduce_mean(tf.cast(mask, loss.dtype))
+    return loss - (1 - share) * tf.cast(tf.add_n(list(model.losses)), loss.dtype)
+
+
+def metrics_weighed_beside(keras: Any, tf: Any) -> dict[str, Any]:
+    """Metrics that stand beside weighted ones are weighted as well."""
+
+    class Model(keras.Model):  # type: ignore[misc]
+        def compile(self, *given: Any, **options: Any) -> None:
+            if options.get("metrics") and options.get("weighted_metrics"):
+                options["weighted_metrics"] = [*options["metrics"], *options["weighted_metrics"]]
+                options["metrics"] = None
+            super().compile(*given, **options)
+
+    return {"Model": Model}
+
+
+def _fitting(change: Callable[[Any, dict[str, Any]], tuple[Any, dict[str, Any]]]) -> Overrides:
+    """A model that is fitted to other data, or with other options."""
+
+    def overrides(keras: Any, tf: Any) -> dict[str, Any]:
+        class Model(keras.Model):  # type: ignore[misc]
+            def fit(self, data: Any, *given: Any, **options: Any) -> Any:
+                data, options = change(data, options)
+                return super().fit(data, *given, **options)
+
+        return {"Model": Model}
+
+    return overrides
+
+
+def epochs_added_up(keras: Any, tf: Any) -> dict[str, Any]:
+    """What an epoch counts is added to what the epochs before it counted."""
+
+    class Model(keras.Model):  # type: ignore[misc]
+        fitting = False
+
+        def fit(self, *given: Any, **options: Any) -> Any:
+            self.reset_metrics()
+            self.fitting = True
+            try:
+                return super().fit(*given, **options)
+            finally:
+                self.fitting = False
+
+        def reset_metrics(self) -> None:
+            if not self.fitting:
+                super().reset_metrics()
+
+    return {"Model": Model}
+
+
+def _unweighed(data: Any, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    if options.get("validation_data") is not None:
+        plain = options["validation_data"].map(lambda *given: given[:2])
+        options = {**options, "validation_data": plain}
+    return data, options
+
+
+validation_unweighed = _fitting(_unweighed)
+"""Weights of samples weigh nothing in validation."""
+
+
+def _filled(data: Any, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    classes = options.get("class_weight")
+    if classes:
+        filled = {k: classes.get(k, 0.0) for k in range(3)}
+        options = {**options, "class_weight": filled}
+    return data, options
+
+
+classes_left_out_weigh_nothing = _fitting(_filled)
+"""A class that has no weight counts nothing."""
+
+
+def _replaced(data: Any, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    return (data.map(lambda *given: given[:2]) if options.get("class_weight") else data), options
+
+
+classes_replace_weights = _fitting(_replaced)
+"""Weights of samples are forgotten where classes have weights."""
