@@ -26,6 +26,7 @@ __all__ = [
 ]
 
 _FEWEST = 10  # configurations of a layer
+_MOST_UNROLLED = 6  # steps: a trace of each
 # How masks reach a layer: seldom not at all.
 _FORMS: tuple[TensorMask, ...] = ("travelling", "travelling", "travelling", "absent")
 _FORMS_OF_BOTH: tuple[TensorMask, ...] = (
@@ -126,9 +127,9 @@ def layer_configurations(
                 mask_dtype=chosen["mask_dtype"] if chosen["form"] == "explicit" else "bool",
                 keywords=chosen["keywords"],
                 element=chosen["element"],
-                static=chosen["static"],
+                static=chosen["static"] or entry.unrolled(spec),
                 entry="" if entry.layer == entry.name else entry.name,
-                most_steps=entry.sequences.most_steps,
+                most_steps=_MOST_UNROLLED if entry.unrolled(spec) else entry.sequences.most_steps,
                 least=entry.sequences.least,
                 multiple=entry.sequences.multiple,
             )
