@@ -70,6 +70,14 @@ def _all_steps(tf: Any, real: Any, y: Any, p: Any, w: Any) -> Any:
     return loss if mask is None else loss * tf.reduce_mean(tf.cast(mask, loss.dtype))
 
 
+def _weights_of_zero_masked(tf: Any, real: Any, y: Any, p: Any, w: Any) -> Any:
+    mask = _mask(p)
+    if mask is None or w is None or len(w.shape) != len(mask.shape):
+        return real(y, p, w)
+    weighed = tf.cast(tf.convert_to_tensor(w) != 0, mask.dtype)
+    return real(y, _with(tf, p, lambda mask: mask & weighed), w)
+
+
 def _shifted(tf: Any, real: Any, y: Any, p: Any, w: Any) -> Any:
     return real(y, _with(tf, p, lambda mask: tf.roll(mask, 1, axis=1)), w)
 
@@ -414,6 +422,13 @@ TRAINING_DEFECTS: list[TrainingDefect] = [
         "weights_alignment",
         _SUM,
         _loss(_weights_ignored),
+    ),
+    _defect(
+        "weights of zero masked",
+        "A valid step whose sample weight is 0 is not counted.",
+        ("weights_alignment", _REDUCTION),
+        _SUM,
+        _loss(_weights_of_zero_masked),
     ),
     _defect(
         "weights along the wrong axis",
