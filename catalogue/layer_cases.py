@@ -182,6 +182,8 @@ class LayerEntry:
     is valid where its mask says, the others everywhere. `reference` gives the output (a list,
     where there are several) in NumPy, or is None where chance decides (dropout in training).
     `weights` gives the shapes of trainable weights for the shapes of the inputs, in Keras' order.
+    `together` are assignments, each of several arguments and of how the layer is called, that some
+    configuration has whole: where a layer takes another path only if all of them meet.
     `most` is the number of configurations that a cell meets at most, `statics` how often sizes
     are known: fewer for a layer whose every trace takes a second; where it is `unrolled` they
     always are, and steps are few. `source` gives the NumPy
@@ -230,6 +232,7 @@ class LayerEntry:
     source: Callable[[LayerCase, int, Content], tuple[str, str]] | None = None
     applies: Callable[[Spec, Shapes], bool] = lambda spec, shapes: True
     traits: Callable[[LayerCase], frozenset[str]] = lambda case: frozenset()
+    together: tuple[Mapping[str, Any], ...] = ()
     most: int = 16
     since: str = ""
     until: str = ""

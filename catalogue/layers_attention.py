@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -26,6 +27,19 @@ _CALLED: dict[str, tuple[bool, ...]] = {
     "return_attention_scores": (False, True),
 }
 _ROLES = ("query", "value", "key")
+# A causal mask that is the only one is left to a kernel, which aligns it by itself.
+_CAUSAL_ALONE: tuple[dict[str, Any], ...] = tuple(
+    {
+        "form": "absent",
+        "element": False,
+        "dropout": 0.0,
+        "static": False,  # of known sizes fewer batches are met
+        "count": count,
+        "call use_causal_mask": True,
+        "call return_attention_scores": False,
+    }
+    for count in (2, 3)
+)
 
 # -- what comes out --------------------------------------------------------------------------
 
@@ -131,6 +145,7 @@ def _multi_head(
     fixed: Mapping[str, Argument] | None = None,
     sequences: Sequences = _SELF_ATTENDED,
     explicit: bool = False,
+    together: tuple[dict[str, Any], ...] = (),
     most: int = 24,
     since: str = "",
 ) -> LayerEntry:
@@ -149,6 +164,7 @@ def _multi_head(
         least=2,
         explicit=explicit,
         element="attention_mask",
+        together=together,
         trainings=(None, False, True),
         outputs=_outputs,
         positions=_head_positions,
@@ -165,6 +181,7 @@ def _group_query(
     domains: Mapping[str, tuple[Argument, ...]],
     *,
     explicit: bool = False,
+    together: tuple[dict[str, Any], ...] = (),
     most: int = 16,
     since: str = "",
 ) -> LayerEntry:
@@ -183,6 +200,7 @@ def _group_query(
         least=2,
         explicit=explicit,
         element="attention_mask",
+        together=together,
         trainings=(None, False, True),
         outputs=_outputs,
         positions=_head_positions,
@@ -253,6 +271,7 @@ ENTRIES = (
             "output_shape": (None, (3,), (2, 2)),
             **_DROPPED,
         },
+        together=_CAUSAL_ALONE,
     ),
     # Keras 3 takes masks of query, value and key as arguments; the page does not name them.
     _multi_head(
@@ -278,6 +297,7 @@ ENTRIES = (
         "GroupQueryAttention",
         {"head_dim": (2, 3), "use_bias": (True, False), **_DROPPED},
         explicit=True,
+        together=_CAUSAL_ALONE,
         since="3.0",
     ),
     _group_query("GroupQueryAttention(window and gate)", _LATER, most=_FEWER, since="3.15"),

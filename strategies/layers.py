@@ -78,7 +78,10 @@ class LayerConfiguration(msgspec.Struct, frozen=True):
 def layer_configurations(
     entry: LayerEntry, *, seed: int = 0, most: int | None = None
 ) -> list[LayerConfiguration]:
-    """Configurations that meet the pairs of all domains of an entry early; the plainest first."""
+    """Configurations that meet the pairs of all domains of an entry early; the plainest first.
+
+    What an entry wants `together` comes next.
+    """
     several = max(entry.sequences.counts) > 1
     domains: dict[str, Sequence[Any]] = {
         **entry.domains,
@@ -98,7 +101,9 @@ def layer_configurations(
     longest = sorted(map(len, domains.values()))[-2:]
     rows = most or min(entry.most, max(_FEWEST, math.prod(longest)))
     found = []
-    for chosen in spread([{}] * rows, domains, seed=seed):
+    together = [dict(one) for one in entry.together]
+    fixed = [{}, *together, *[{}] * rows][:rows]
+    for chosen in spread(fixed, domains, seed=seed):
         given = {
             name: chosen[name]
             for name, values in entry.domains.items()
@@ -174,7 +179,9 @@ def layer_cases(
         # Without a shared number of steps a key has those of its value.
         model = tensors[1].mask if place > 1 and not configuration.same_steps else whole
         rows = model
-        if place and not (alike or draw(st.booleans(), label="the same mask")):
+        # Without masks a query and its value can be told apart by their lengths alone.
+        unmasked = place == 1 and not configuration.same_steps and configuration.form == "absent"
+        if place and (unmasked or not (alike or draw(st.booleans(), label="the same mask"))):
             steps = len(model[0])
             if place == 1 and not configuration.same_steps:
                 steps = draw(st.integers(1, 6), label="steps")
