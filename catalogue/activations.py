@@ -38,11 +38,11 @@ def _softplus(x: np.ndarray) -> np.ndarray:
     return np.asarray(np.logaddexp(x, x.dtype.type(0)))
 
 
-def softmax(x: np.ndarray) -> np.ndarray:
-    """The softmax along the last axis; -inf has no share, and a row of -inf alone is NaN."""
+def softmax(x: np.ndarray, axis: int | tuple[int, ...] = -1) -> np.ndarray:
+    """The softmax along an axis, or several: -inf has no share, and -inf alone is NaN."""
     with np.errstate(invalid="ignore"):
-        shares = np.exp(x - x.max(axis=-1, keepdims=True))
-        return np.asarray(shares / shares.sum(axis=-1, keepdims=True))
+        shares = np.exp(x - x.max(axis=axis, keepdims=True))
+        return np.asarray(shares / shares.sum(axis=axis, keepdims=True))
 
 
 # Each step of a sequence, and each feature of it, by itself.

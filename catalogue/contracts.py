@@ -42,12 +42,14 @@ def joined(case: LayerCase) -> np.ndarray | None:
 
 
 def concatenated(case: LayerCase) -> np.ndarray | None:
-    """For axis 1 the masks one after the other, else as `joined`.
+    """For the axis of steps the masks one after the other, else as `joined`.
 
-    Source: rule 1. Along axis 1 each step comes from one tensor alone; a tensor without a mask
-    is valid everywhere. Along another axis each step comes from all tensors.
+    Source: rule 1. Along axis 1 (-2 of tensors of rank 3) each step comes from one tensor alone; a
+    tensor without a mask is valid everywhere. Along another axis each step comes from all tensors.
     """
-    if case.spec.get("axis", -1) != 1:
+    axis = case.spec.get("axis", -1)
+    assert isinstance(axis, int)
+    if axis % len(case.tensors[0].shape) != 1:
         return joined(case)
     if all(mask is None for mask in case.masks):
         return None

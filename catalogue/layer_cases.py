@@ -185,8 +185,11 @@ class LayerEntry:
     is valid where its mask says, the others everywhere. `reference` gives the output (a list,
     where there are several) in NumPy, or is None where chance decides (dropout in training).
     `weights` gives the shapes of trainable weights for the shapes of the inputs, in Keras' order.
+    `together` are assignments, each of several arguments and of how the layer is called, that some
+    configuration has whole: where a layer takes another path only if all of them meet.
     `most` is the number of configurations that a cell meets at most, `statics` how often sizes
-    are known: fewer for a layer whose every trace takes a second. `source` gives the NumPy
+    are known: fewer for a layer whose every trace takes a second; where it is `unrolled` they
+    always are, and steps are few. `source` gives the NumPy
     expressions of a tensor's values and of its padding, where they are not free (an empty one for
     padding that is). `uses_mask` says whether a call makes use of a mask that it is given,
     `broadcasts` that a mask may be smaller than its tensor; `ones` counts axes of size 1 that a
@@ -226,6 +229,7 @@ class LayerEntry:
     trainings: tuple[bool | None, ...] = (None,)
     # A layer is traced anew for each batch of known size, so that few are.
     statics: tuple[bool, ...] = (False, False, False, True)
+    unrolled: Callable[[Spec], bool] = lambda spec: False
     outputs: Callable[[LayerCase], int] = lambda case: 1
     carriers: Callable[[LayerCase], int] = lambda case: 1
     positions: Callable[[LayerCase], list[np.ndarray | None]] | None = None
@@ -233,6 +237,7 @@ class LayerEntry:
     source: Callable[[LayerCase, int, Content], tuple[str, str]] | None = None
     applies: Callable[[Spec, Shapes], bool] = lambda spec, shapes: True
     traits: Callable[[LayerCase], frozenset[str]] = lambda case: frozenset()
+    together: tuple[Mapping[str, Any], ...] = ()
     most: int = 16
     since: str = ""
     until: str = ""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -138,14 +139,15 @@ def masked_softmax(given: Given) -> np.ndarray:
     """The softmax over the elements that are kept, and nothing for those that are not.
 
     Source: the page of Softmax: "1 to keep and 0 to mask". An element that is masked has no
-    share, in a row in which all are masked too.
+    share, where all beside it are masked too. `axis` may name several axes.
     """
     (x,) = cleared(given)
     (mask,) = given.masks
+    axis: Any = given.case.spec.get("axis", -1)  # a number, or a tuple of them
     if mask is None:
-        return softmax(x)
+        return softmax(x, axis)
     with np.errstate(invalid="ignore"):
-        shares = softmax(np.where(mask, x, x.dtype.type(-np.inf)))
+        shares = softmax(np.where(mask, x, x.dtype.type(-np.inf)), axis)
     return np.where(mask, shares, x.dtype.type(0))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -30,6 +31,25 @@ _CALLED: dict[str, tuple[bool, ...]] = {
     "return_attention_scores": (False, True),
 }
 _ROLES = ("query", "value", "key")
+# A causal mask that is the only one is left to a kernel, which aligns it by itself; where scores
+# are asked for or dropped it is not (github.com/keras-team/keras/issues/23038).
+_CAUSAL_ALONE: tuple[dict[str, Any], ...] = tuple(
+    {
+        "masks": ("absent", masks),
+        "element": False,
+        "dropout": dropout,
+        "training": None,
+        "static": False,  # of known sizes fewer batches are met
+        "call use_causal_mask": True,
+        "call return_attention_scores": scores,
+    }
+    for masks, dropout, scores in (
+        ("mm", 0.0, False),
+        ("mm", 0.0, True),
+        ("mmm", 0.0, False),
+        ("mm", 0.4, False),
+    )
+)
 
 # -- what comes out --------------------------------------------------------------------------
 
@@ -141,6 +161,7 @@ def _multi_head(
     fixed: Mapping[str, Argument] | None = None,
     sequences: Sequences = _SELF_ATTENDED,
     explicit: bool = False,
+    together: tuple[dict[str, Any], ...] = (),
     most: int = 24,
     since: str = "",
 ) -> LayerEntry:
@@ -160,6 +181,7 @@ def _multi_head(
         explicit=explicit,
         given=explicit,
         element="attention_mask",
+        together=together,
         trainings=(None, False, True),
         outputs=_outputs,
         positions=_head_positions,
@@ -176,6 +198,7 @@ def _group_query(
     domains: Mapping[str, tuple[Argument, ...]],
     *,
     explicit: bool = False,
+    together: tuple[dict[str, Any], ...] = (),
     most: int = 16,
     since: str = "",
 ) -> LayerEntry:
@@ -194,6 +217,7 @@ def _group_query(
         least=2,
         explicit=explicit,
         element="attention_mask",
+        together=together,
         trainings=(None, False, True),
         outputs=_outputs,
         positions=_head_positions,
@@ -266,6 +290,7 @@ ENTRIES = (
             "output_shape": (None, (3,), (2, 2)),
             **_DROPPED,
         },
+        together=_CAUSAL_ALONE,
     ),
     # Keras 3 takes masks of query, value and key as arguments; the page does not name them.
     _multi_head(
@@ -281,6 +306,7 @@ ENTRIES = (
     _multi_head(
         "MultiHeadAttention(axes)",
         {"attention_axes": ((1,), (1, 2), (1,)), "output_shape": (None, (3,)), **_DROPPED},
+        together=_CAUSAL_ALONE[:1],
         fixed={"attention_axes": (1,)},
         sequences=Sequences(
             counts=(2, 1, 3),
@@ -294,6 +320,7 @@ ENTRIES = (
         "GroupQueryAttention",
         {"head_dim": (2, 3), "use_bias": (True, False), **_DROPPED},
         explicit=True,
+        together=_CAUSAL_ALONE,
         since="3.0",
     ),
     _group_query("GroupQueryAttention(window and gate)", _LATER, most=_FEWER, since="3.15"),

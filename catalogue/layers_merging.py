@@ -10,6 +10,7 @@ __all__ = ["ENTRIES"]
 
 _SEVERAL = Sequences(counts=(2, 3, 4))
 _TWO = Sequences(counts=(2,))
+_STEPS_FROM_BEHIND = -2
 
 
 def _elementwise(name: str, sequences: Sequences = _SEVERAL) -> LayerEntry:
@@ -35,8 +36,10 @@ ENTRIES = (
         "layers/merging_layers/concatenate",
         concatenated,
         reference.concatenation,
-        domains={"axis": (-1, 1)},
+        domains={"axis": (-1, 1, -2)},
         sequences=_SEVERAL,
+        # Counted from behind, steps stand at -2 where a step has no axis but features.
+        applies=lambda spec, shapes: spec.get("axis") != _STEPS_FROM_BEHIND or len(shapes[0]) == 3,
     ),
     # Along the features: every step of the first with every step of the second. With other
     # axes no steps are left, or those of one tensor are summed with those of the other.

@@ -90,17 +90,19 @@ ENTRIES = (
         sequences=Sequences(rests=((2,), (1,), (3,), (2, 3), ())),
     ),
     # A mask that is given has "the same shape as `inputs`", and masks elements: their share is 0.
+    # Inputs of rank 3 are nested sequences, along each axis or along both.
     LayerEntry(
         "Softmax(mask of elements)",
         "layers/activation_layers/softmax",
         kept,
         reference.masked_softmax,
         of="Softmax",
-        domains={"axis": (-1, 1)},
-        sequences=Sequences(rests=((),)),
+        domains={"axis": (-1, 1, (1, 2))},
+        sequences=Sequences(rests=((),), folds=(0, 2)),
+        applies=lambda spec, shapes: spec.get("axis") != (1, 2) or len(shapes[0]) > 2,
         explicit=True,
         positions=lambda case: [None],
-        most=8,
+        most=12,
     ),
     _random_layer("Dropout", "dropout"),
     _random_layer(

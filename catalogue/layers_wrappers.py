@@ -40,8 +40,8 @@ def _bidirectional(
 ) -> LayerEntry:
     """The wrapper over one kind of layer, which has the arguments `inside` and more of `domains`.
 
-    `stateful` needs a batch size, and `unroll` a number of steps, that are always known: neither
-    is given. `weights` is told from the layers' own by no page.
+    `stateful` needs a batch size that is always known: it is not given, but by a property of its
+    own. `weights` is told from the layers' own by no page.
     """
     layer = Spec(kind, inside)
     inner: dict[str, tuple[Argument, ...]] = {
@@ -76,12 +76,14 @@ def _bidirectional(
         weights=wrapper_reference.bidirectional_weights,
         most=most,
         statics=(*[False] * 7, True),
+        unrolled=lambda spec: bool(spec.get("layer.unroll")),
         random=in_training,
         held=_held,
     )
 
 
 _UNITS: dict[str, Argument] = {"units": 2}
+_UNROLL = (False, False, False, True)  # of known steps: such batches are each traced anew
 _SIMPLE: dict[str, tuple[Argument, ...]] = {
     "units": (2, 3),
     "activation": ("tanh", "relu", "softsign"),
@@ -89,6 +91,7 @@ _SIMPLE: dict[str, tuple[Argument, ...]] = {
     "dropout": (0.0, 0.0, 0.0, 0.4),
     "recurrent_dropout": (0.0, 0.0, 0.0, 0.4),
     "zero_output_for_mask": (False, True),
+    "unroll": _UNROLL,
 }
 _GATED: dict[str, tuple[Argument, ...]] = {
     **_SIMPLE,
@@ -107,7 +110,9 @@ ENTRIES = (
     _bidirectional("LSTM", _UNITS, _GATED),
     _bidirectional("GRU", _UNITS, {**_GATED, "reset_after": (True, False)}),
     _bidirectional(
-        "RNN", {"cell": _GRU_CELL}, {"cell": _CELLS, "zero_output_for_mask": (False, True)}
+        "RNN",
+        {"cell": _GRU_CELL},
+        {"cell": _CELLS, "zero_output_for_mask": (False, True), "unroll": _UNROLL},
     ),
     # "A sequence-processing layer (accepts 3D+ inputs)" that has what the page asks for.
     _bidirectional(

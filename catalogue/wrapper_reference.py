@@ -91,13 +91,16 @@ def inner_states(case: LayerCase) -> list[Any]:
     return found
 
 
-def bidirectional(given: Given) -> list[np.ndarray] | None:
+def bidirectional(given: Given, *, mirrored: bool = False) -> list[np.ndarray] | None:
     """What both layers give, the backward one's sequence turned round, merged by `merge_mode`.
 
     Inputs have steps in their second axis. Source: the page of Bidirectional, and those of the
     layers inside. "When `return_sequences` is `True`, the output of the masked timestep will be
     zero regardless of the layer's original `zero_output_for_mask` value." The first half of the
     initial states goes to the forward layer, the last half to the backward one.
+
+    Where zeros are `mirrored`, those of the backward layer stand at the masked steps of the order
+    in which it did not process (no page says so: it is what unrolled layers do).
     """
     spec = given.case.spec
     layers = inner_layers(spec)
@@ -113,12 +116,17 @@ def bidirectional(given: Given) -> list[np.ndarray] | None:
         if _convolves(layer):
             found.append(convlstm_reference.run(layer, weights, x, mask, begun))
         else:
-            found.append(reference(layer, weights, x, mask, begun, dtype=x.dtype))
+            held = layer.without("zero_output_for_mask")
+            found.append(reference(held, weights, x, mask, begun, dtype=x.dtype))
     if sequences:
         outputs = [found[0].sequence, found[1].sequence[:, ::-1]]
         if mask is not None:
             valid = mask[:, ::-1] if layers[0].get("go_backwards") else mask
-            outputs = [np.where(beside(valid, y), y, y.dtype.type(0)) for y in outputs]
+            turned = [mirrored and bool(layer.get("go_backwards")) for layer in layers]
+            outputs = [
+                np.where(beside(valid[:, ::-1] if turn else valid, y), y, y.dtype.type(0))
+                for turn, y in zip(turned, outputs, strict=True)
+            ]
     else:
         unsaid = initial_states.without_output(given)
         outputs = [one.last for one in found]

@@ -12,6 +12,7 @@ import numpy as np
 
 from catalogue.layer_reference import beside
 from catalogue.specs import Spec
+from catalogue.wrapper_reference import bidirectional
 from properties.alignment_departures import (
     a_mask_of_steps_is_added_to_features,
     a_mask_of_steps_is_taken_for_one_of_features,
@@ -255,6 +256,15 @@ def _of_both_directions(asked: Asked) -> Callable[[str], Any] | None:
     return held.outputs if held is not None else None
 
 
+def zeros_of_the_backward_layer_are_mirrored(asked: Asked) -> Answer | None:
+    """The backward layer's output is zero at the masked steps of the order that it turned round."""
+
+    def outputs(dtype: str) -> list[np.ndarray] | None:
+        return bidirectional(asked.given(dtype), mirrored=True)
+
+    return None if asked.setting.entry.random(asked.case) else Answer(outputs=outputs)
+
+
 def _as_usual(asked: Asked) -> Answer | None:
     """What a layer gives of masks that fit."""
     layer = asked.case.spec.layer
@@ -309,6 +319,7 @@ _ALL: tuple[Departure, ...] = (
     scores_of_masked_values_are_shifted,
     the_mask_goes_out_as_it_came_in,
     the_travelling_mask_goes_out,
+    zeros_of_the_backward_layer_are_mirrored,
 )
 
 DEPARTURES: dict[str, Departure] = {

@@ -208,7 +208,7 @@ def simpler_layer(case: LayerCase) -> Iterator[LayerCase]:
         yield replace(case, policy="float32", dtype="float32")
         yield replace(case, policy="float32")
         yield replace(case, dtype="float32")
-    if case.static and not entry.sequences.known:
+    if case.static and not entry.sequences.known and not entry.unrolled(case.spec):
         yield replace(case, static=False)
     if case.keywords:
         yield replace(case, keywords=False)

@@ -44,7 +44,10 @@ def decided(case: Any) -> bool:
     "a step is valid if all it was computed from was, and that a mask that comes in goes out",
 )
 def passage(case: LayerCase) -> Plan:
-    """The mask on the output is the one that the layer's contract gives, of dtype bool."""
+    """The mask on the output is the one that the layer's contract gives, of dtype bool.
+
+    States have no steps, and carry none.
+    """
     setting = LayerSetting(case)
     setting.call("y")
     level: Level = "should" if "merging" in setting.entry.page else "must"
@@ -53,9 +56,12 @@ def passage(case: LayerCase) -> Plan:
         kept = expression("expected if mask is None else mask", mask=out, expected=expected)
         return Plan(tuple(setting.steps), (Agrees("mask", kept, expected, None, level),))
     agree = [Agrees("mask", out, expected, None, level)]
-    for place in range(1, setting.entry.carriers(case)):
+    carriers = setting.entry.carriers(case)
+    states = "recurrent" in setting.entry.page
+    for place in range(1, setting.entry.outputs(case) if states else carriers):
+        right = expected if place < carriers else literal(None)
         carried = Output("y.mask", place)
-        agree.append(Agrees(f"mask of output {place}", carried, expected, None, level))
+        agree.append(Agrees(f"mask of output {place}", carried, right, None, level))
     return Plan(tuple(setting.steps), tuple(agree))
 
 

@@ -101,12 +101,19 @@ def symbolic_shape(case: RecurrentCase) -> Plan:
     chance="any",
 )
 def outgoing_mask(case: RecurrentCase) -> Plan:
-    """The mask goes out with a sequence of outputs, in its order; with a last output none does."""
+    """The mask goes out with a sequence of outputs, in its order; with a last output none does.
+
+    Nor does one with a state, which has no steps.
+    """
     setting = Setting(case)
     setting.call("y")
     goes_out = setting.has_sequence and _masked(case)
     expected = setting.transposed(setting.processed) if goes_out else literal(None)
-    return Plan(setting.plan_steps(), (Agrees("mask", Output("y.mask"), expected),))
+    comparisons: list[Comparison] = [Agrees("mask", Output("y.mask"), expected)]
+    for state in setting.states_of("y") if setting.has_states else ():
+        carried = Output("y.mask", state.index)
+        comparisons.append(Agrees(f"mask of state {state.index}", carried, literal(None)))
+    return Plan(setting.plan_steps(), tuple(comparisons))
 
 
 # -- 2. Held state -----------------------------------------------------------------------

@@ -53,14 +53,15 @@ def _unrolled(case: Any) -> bool:
     share=8,
 )
 def mask_precedence(case: RecurrentCase) -> Plan:
-    """An explicit mask beats the one that travels with the tensor."""
+    """An explicit mask beats the one that travels with the tensor, and goes out in its place."""
     setting = Setting(case)
     other = literal(np.array([[s == "1" for s in row] for row in case.travelling]), "travelling")
     one = setting.call("y")
     two = setting.call("z", travelling=other)
-    return Plan(
-        setting.plan_steps(), tuple(setting.all_agree(two, one, tolerance=setting.tolerance))
-    )
+    agree: list[Comparison] = [*setting.all_agree(two, one, tolerance=setting.tolerance)]
+    if not case.form.positional:  # which mask goes out then is another property's affair
+        agree.append(Agrees("mask", Output("z.mask"), Output("y.mask")))
+    return Plan(setting.plan_steps(), tuple(agree))
 
 
 @declare(

@@ -100,7 +100,9 @@ class TrainingArrays:
             return expression(f"{rng}.uniform(0.5, 2, {batch.batch}).astype('float32')", hint)
         if case.sample_weight == "steps":
             shape = (batch.batch, batch.max_len)
-            drawn = f"{rng}.uniform(0.5, 2, {shape}).astype('float32')"
+            # A step of weight 0 is valid all the same: it is one of those that a mean divides by.
+            some = f"np.random.default_rng({batch.seed + 3}).random({shape}) < 0.8"
+            drawn = f"({rng}.uniform(0.5, 2, {shape}) * ({some})).astype('float32')"
             padding = _padding(content or case.weights_hold, shape, batch.seed)
             return self._holding(place, "w", drawn, padding, 0)
         return None

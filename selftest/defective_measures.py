@@ -86,6 +86,15 @@ def all_steps(tf: Any, real: Any, y: Any, p: Any, w: Any) -> Any:
     return loss if mask is None else loss * tf.reduce_mean(tf.cast(mask, loss.dtype))
 
 
+def weights_of_zero_masked(tf: Any, real: Any, y: Any, p: Any, w: Any) -> Any:
+    """A valid step whose sample weight is 0 is not counted."""
+    mask = mask_of(p)
+    if mask is None or w is None or len(w.shape) != len(mask.shape):
+        return real(y, p, w)
+    weighed = tf.cast(tf.convert_to_tensor(w) != 0, mask.dtype)
+    return real(y, _with(tf, p, lambda mask: mask & weighed), w)
+
+
 def shifted(tf: Any, real: Any, y: Any, p: Any, w: Any) -> Any:
     """The mask is one step late."""
     return real(y, _with(tf, p, lambda mask: tf.roll(mask, 1, axis=1)), w)

@@ -105,6 +105,15 @@ def _both(call: Invocation) -> Any:
     return call.real(mask=call.valid & call.tf.cast(travelling, "bool"))
 
 
+def _hands_on_what_travels(real: Any, layer: Any, *args: Any, **kwargs: Any) -> Any:
+    found = real(layer, *args, **kwargs)
+    first = found[0] if isinstance(found, list | tuple) else found
+    travelling = getattr(args[0], "_keras_mask", None) if args else None
+    if travelling is not None and getattr(first, "_keras_mask", None) is not None:
+        first._keras_mask = travelling
+    return found
+
+
 def _once_unmasked(call: Invocation) -> Any:
     layer = call.layer
     if call.mask is None:
@@ -435,6 +444,14 @@ MASK_DEFECTS = [
         ("mask_precedence",),
         "GRU",
         _both,
+    ),
+    Defect(
+        "travelling mask goes out",
+        "The explicit mask is used, and the one that travels goes out.",
+        ("mask_precedence",),
+        "SimpleRNN",
+        lambda call: call.real(),
+        {"__call__": _hands_on_what_travels},
     ),
     Defect(
         "travelling mask ignored when unrolled",

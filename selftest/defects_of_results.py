@@ -161,6 +161,11 @@ def _no_mask_of_stateful(real: Any, layer: Any, *args: Any, **kwargs: Any) -> An
     return None if layer.stateful else mask
 
 
+def _masks_of_states(real: Any, layer: Any, *args: Any, **kwargs: Any) -> Any:
+    masks = real(layer, *args, **kwargs)
+    return [masks[0]] * len(masks) if isinstance(masks, list) else masks
+
+
 def _incomplete_configuration(real: Any, layer: Any) -> Any:
     return {k: value for k, value in real(layer).items() if k != "zero_output_for_mask"}
 
@@ -355,6 +360,14 @@ RESULT_DEFECTS = [
         "SimpleRNN",
         _real,
         {"compute_mask": _no_mask_of_stateful},
+    ),
+    Defect(
+        "states carry masks",
+        "Beside a sequence of outputs the states carry its mask.",
+        ("outgoing_mask",),
+        "LSTM",
+        _real,
+        {"compute_mask": _masks_of_states},
     ),
     Defect(
         "zero_output_for_mask not in the configuration",

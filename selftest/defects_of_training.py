@@ -104,6 +104,13 @@ TRAINING_DEFECTS: list[TrainingDefect] = [
         measures.loss(measures.weights_ignored),
     ),
     _defect(
+        "weights of zero masked",
+        "A valid step whose sample weight is 0 is not counted.",
+        ("weights_alignment", _REDUCTION),
+        _SUM,
+        measures.loss(measures.weights_of_zero_masked),
+    ),
+    _defect(
         "weights along the wrong axis",
         "Where sizes coincide, rows and steps of weights change places.",
         "weights_alignment",

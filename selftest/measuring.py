@@ -94,8 +94,11 @@ def _entered(block: str, version: str, found: dict[str, _Pins]) -> str:
     if not re.search(rf'^deviating = .*"{re.escape(version)}"', block, re.MULTILINE):
         field = "deviating" if any(shown) else "healthy"
         if re.search(rf"^{field} = \[", block, re.MULTILINE):
+            written = rf'\1"{version}"]'
+            block = re.sub(rf"^({field} = \[)\]$", written, block, flags=re.MULTILINE)
             written = rf'\1, "{version}"]'
-            block = re.sub(rf"^({field} = \[.*)\]$", written, block, flags=re.MULTILINE)
+            pattern = rf'^({field} = \[(?!"{re.escape(version)}"\]).*")\]$'
+            block = re.sub(pattern, written, block, flags=re.MULTILINE)
         else:
             written = rf'\1\nhealthy = ["{version}"]'
             block = re.sub(r"^(deviating = .*)$", written, block, flags=re.MULTILINE)

@@ -402,6 +402,26 @@ def _key_by_value(layer: str) -> Overridden:
     return override
 
 
+def _causal_at_the_end(layer: str) -> Overridden:
+    """A causal mask that is the only one is aligned at the last steps."""
+
+    def override(keras: Any, tf: Any) -> type:
+        class Changed(getattr(keras.layers, layer)):  # type: ignore[misc]
+            def __call__(self, query: Any, value: Any, *args: Any, **kwargs: Any) -> Any:
+                masks = [getattr(one, "_keras_mask", None) for one in (query, value)]
+                masks.append(kwargs.get("attention_mask"))
+                causal = kwargs.get("use_causal_mask") and tf.is_tensor(query)
+                if causal and all(mask is None for mask in masks):
+                    rows, columns = tf.shape(query)[1], tf.shape(value)[1]
+                    at = tf.range(rows)[:, None] - rows >= tf.range(columns)[None, :] - columns
+                    kwargs |= {"use_causal_mask": False, "attention_mask": at[None]}
+                return super().__call__(query, value, *args, **kwargs)
+
+        return Changed
+
+    return override
+
+
 HEAD, GROUP = "MultiHeadAttention", "GroupQueryAttention"
 DEFECTS: list[tuple[str, str, str, Overridden]] = [
     ("loses its mask", HEAD, "passage", _forgets(HEAD)),
@@ -412,6 +432,8 @@ DEFECTS: list[tuple[str, str, str, Overridden]] = [
     ("transposed", GROUP, "layer_truth", _of_mask(GROUP, _transposed)),
     ("elements alone", HEAD, "layer_truth", _elements_alone),
     ("value by query", HEAD, "layer_truth", _value_by_query),
+    ("causal at the end", HEAD, "layer_truth", _causal_at_the_end(HEAD)),
+    ("causal at the end", GROUP, "layer_truth", _causal_at_the_end(GROUP)),
     ("leaks", HEAD, "layer_isolation", _leaks),
     ("scores not masked", "Attention", "layer_truth", _raw_scores),
     ("query not masked", "AdditiveAttention", "layer_truth", _keeps_query),

@@ -168,12 +168,48 @@ def _leaks(keras: Any, tf: Any) -> type:
     return Dropout
 
 
+def _masks_one_axis(keras: Any, tf: Any) -> type:
+    class Softmax(keras.layers.Softmax):  # type: ignore[misc]
+        def call(self, inputs: Any, mask: Any = None) -> Any:
+            if mask is not None and isinstance(self.axis, list | tuple) and len(self.axis) > 1:
+                found = super().call(inputs)
+                return tf.where(tf.cast(mask, "bool"), found, tf.zeros_like(found))
+            return super().call(inputs, mask=mask)
+
+    return Softmax
+
+
+def _keeps_shares(keras: Any, tf: Any) -> type:
+    class Softmax(keras.layers.Softmax):  # type: ignore[misc]
+        def call(self, inputs: Any, mask: Any = None) -> Any:
+            found = super().call(inputs, mask=mask)
+            if mask is None or len(inputs.shape) != 3 or isinstance(self.axis, list | tuple):
+                return found
+            some = tf.reduce_any(tf.cast(mask, "bool"), axis=self.axis, keepdims=True)
+            steps = tf.shape(inputs)[self.axis]
+            return tf.where(some, found, tf.cast(1 / steps, found.dtype))
+
+    return Softmax
+
+
+def _counts_from_the_front(keras: Any, tf: Any) -> type:
+    class Concatenate(keras.layers.Concatenate):  # type: ignore[misc]
+        def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+            found = super().compute_mask(inputs, mask)
+            return tf.ones_like(found) if found is not None and self.axis == -2 else found
+
+    return Concatenate
+
+
 DEFECTS: list[tuple[str, str, Overridden]] = [
     ("Dense", "passage", _loses),
     ("Activation", "passage", _shifts),
     ("LayerNormalization", "layer_isolation", _mixes),
     ("GlobalAveragePooling1D", "layer_truth", _counts),
     ("Dropout", "layer_truth", _leaks),
+    ("Softmax(mask of elements)", "layer_truth", _masks_one_axis),
+    ("Softmax(mask of elements)", "layer_truth", _keeps_shares),
+    ("Concatenate", "passage", _counts_from_the_front),
 ]
 
 
@@ -182,7 +218,8 @@ def test_a_planted_defect_is_seen(
     layer: str, property: str, defect: Overridden, seed: int, found: Implementation, ledger: Ledger
 ) -> None:
     """A mask that is lost or shifted, padding that leaks: new, by the property that names it."""
-    planted = Implementation(found.installed, {layer: defect(found.keras, found.tensorflow)})
+    name = LAYER_ENTRIES[layer].layer
+    planted = Implementation(found.installed, {name: defect(found.keras, found.tensorflow)})
     assert outcome_of(planted, layer, property, ledger, seed) == "new"
 
 

@@ -139,6 +139,28 @@ def _not_a_number(keras: Any, tf: Any) -> type:
     return ConvLSTM1D
 
 
+def _of_states(keras: Any, tf: Any) -> type:
+    class ConvLSTM1D(keras.layers.ConvLSTM1D):  # type: ignore[misc]
+        def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+            found = super().compute_mask(inputs, mask)
+            return [found[0]] * len(found) if isinstance(found, list) else found
+
+    return ConvLSTM1D
+
+
+def _unrolled(keras: Any, tf: Any) -> type:
+    class Bidirectional(keras.layers.Bidirectional):  # type: ignore[misc]
+        def call(
+            self, inputs: Any, training: Any = None, mask: Any = None, initial_state: Any = None
+        ) -> Any:
+            kwargs = {} if initial_state is None else {"initial_state": initial_state}
+            if getattr(self.forward_layer, "unroll", False):
+                mask = None
+            return super().call(inputs, training=training, mask=mask, **kwargs)
+
+    return Bidirectional
+
+
 def _ignored(tf: Any, mask: Any) -> Any:
     return tf.ones_like(mask)
 
@@ -188,6 +210,8 @@ DEFECTS: list[tuple[str, str, Overridden]] = [
     ("ConvLSTM2D", "layer_truth", _convolution("ConvLSTM2D", _last_step_valid)),
     ("ConvLSTM3D", "layer_truth", _convolution("ConvLSTM3D", _of_first_row)),
     ("ConvLSTM1D", "layer_isolation", _not_a_number),
+    ("ConvLSTM1D", "passage", _of_states),
+    ("Bidirectional(SimpleRNN)", "layer_truth", _unrolled),
 ]
 
 

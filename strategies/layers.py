@@ -26,6 +26,7 @@ __all__ = [
 ]
 
 _FEWEST = 10  # configurations of a layer
+_MOST_UNROLLED = 6  # steps: a trace of each
 # How masks reach a layer: seldom not at all.
 _FORMS: tuple[TensorMask, ...] = ("travelling", "travelling", "travelling", "absent")
 _FORMS_OF_BOTH: tuple[TensorMask, ...] = (
@@ -77,7 +78,10 @@ class LayerConfiguration(msgspec.Struct, frozen=True):
 def layer_configurations(
     entry: LayerEntry, *, seed: int = 0, most: int | None = None
 ) -> list[LayerConfiguration]:
-    """Configurations that meet the pairs of all domains of an entry early; the plainest first."""
+    """Configurations that meet the pairs of all domains of an entry early; the plainest first.
+
+    Every third one is of what an entry wants `together`, until all of that is met.
+    """
     domains: dict[str, Sequence[Any]] = {
         **entry.domains,
         **{f"call {name}": values for name, values in entry.call_domains.items()},
@@ -95,7 +99,10 @@ def layer_configurations(
     longest = sorted(map(len, domains.values()))[-2:]
     rows = most or min(entry.most, max(_FEWEST, math.prod(longest)))
     found = []
-    for chosen in spread([{}] * rows, domains, seed=seed):
+    fixed: list[dict[str, Any]] = [{} for _ in range(rows)]
+    for row, wanted in zip(range(2, rows, 3), entry.together, strict=False):
+        fixed[row] = dict(wanted)
+    for chosen in spread(fixed, domains, seed=seed):
         form, masked = chosen["masks"] if "masks" in chosen else (chosen["form"], chosen["masked"])
         count = len(masked) if "masks" in chosen else chosen["count"]
         given = {
@@ -126,9 +133,9 @@ def layer_configurations(
                 mask_dtype=chosen["mask_dtype"] if form == "explicit" else "bool",
                 keywords=chosen["keywords"],
                 element=chosen["element"],
-                static=chosen["static"],
+                static=chosen["static"] or entry.unrolled(spec),
                 entry="" if entry.layer == entry.name else entry.name,
-                most_steps=entry.sequences.most_steps,
+                most_steps=_MOST_UNROLLED if entry.unrolled(spec) else entry.sequences.most_steps,
                 least=entry.sequences.least,
                 multiple=entry.sequences.multiple,
             )
@@ -150,7 +157,8 @@ def _ways_of_masks(entry: LayerEntry) -> dict[str, Sequence[Any]]:
         }
     forms = [form for form in ("explicit", "travelling") if form in _forms(entry)]
     ways = [(form, one) for one in patterns for form in (forms[:1] if entry.given else forms[::-1])]
-    return {"masks": (*ways, ("absent", patterns[0]))}
+    unmasked = [next(one for one in patterns if len(one) == count) for count in (2, 3)]
+    return {"masks": (*ways, *(("absent", one) for one in unmasked))}
 
 
 def _forms(entry: LayerEntry) -> tuple[TensorMask, ...]:
@@ -190,7 +198,9 @@ def layer_cases(
         # Without a shared number of steps a key has those of its value.
         model = tensors[1].mask if place > 1 and not configuration.same_steps else whole
         rows = model
-        if place and not (alike or draw(st.booleans(), label="the same mask")):
+        # Without masks a query and its value can be told apart by their lengths alone.
+        unmasked = place == 1 and not configuration.same_steps and configuration.form == "absent"
+        if place and (unmasked or not (alike or draw(st.booleans(), label="the same mask"))):
             steps = len(model[0])
             if place == 1 and not configuration.same_steps:
                 steps = draw(st.integers(1, 6), label="steps")

@@ -166,6 +166,12 @@ def training_configurations(
         fixed += [{"reduction": one, "given as": "object"} for one in reductions]
         rows += rows[:1] * len(reductions)
         in_turn += ["test step", "train step"] * len(reductions)
+        in_turn = in_turn[: len(rows)]
+        # The default one beside weights of steps too: of valid steps, some of weight 0, it is the
+        # number that divides.
+        fixed += [{"reduction": reductions[0], "given as": "object"}] * 2
+        rows += rows[1:2] * 2
+        in_turn += ["test step", "train step"]
     found = []
     for row, way, chosen in zip(rows, in_turn, spread(fixed, domains, seed=seed), strict=False):
         mask, sample_weight, _, rank = row
