@@ -34,6 +34,7 @@ def _drops(layer: str) -> bool:
     applies=lambda case: not certain(case),
     of=_drops,
     chance="any",
+    apart=True,
 )
 def layer_chance(case: LayerCase) -> Plan:
     """Dropout in training changes no shape, and nothing that masks alone decide.
