@@ -246,8 +246,14 @@ def _fitted(asked: Asked) -> Masks:
 
 
 def _of_both_directions(asked: Asked) -> Callable[[str], Any] | None:
-    """What sequences of a Bidirectional convolution hold where a step is valid."""
+    """What sequences of a Bidirectional convolution hold where a step is valid.
+
+    And what unrolled layers give.
+    """
     mask, inner = asked.masks[0], asked.case.spec.get("layer")
+    if isinstance(inner, Spec) and inner.get("unroll"):
+        unrolled = zeros_of_the_backward_layer_are_mirrored(asked)
+        return None if unrolled is None else unrolled.outputs
     convolutional = isinstance(inner, Spec) and inner.layer == "ConvLSTM1D"
     if mask is None or not convolutional or mask.shape != asked.inputs[0].shape[:2]:
         return None
