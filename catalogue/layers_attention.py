@@ -230,6 +230,7 @@ def _group_query(
 
 
 _DROPPED: dict[str, tuple[Argument, ...]] = {"dropout": (0.0, 0.4)}
+_MORE = 24  # configurations where three tensors may have a mask or none, in two ways
 _FEWER = 8  # configurations of what stands beside an entry with all of its arguments
 _LATER: dict[str, tuple[Argument, ...]] = {
     "sliding_window": (None, 1, 2),
@@ -254,6 +255,8 @@ ENTRIES = (
         call_domains=_CALLED,
         sequences=_ATTENDED,
         explicit=True,
+        together=_CAUSAL_ALONE[:2],
+        most=_MORE,
         masks=2,
         trainings=(None, False, True),
         outputs=_outputs,
@@ -272,6 +275,8 @@ ENTRIES = (
         call_domains=_CALLED,
         sequences=_ATTENDED,
         explicit=True,
+        together=_CAUSAL_ALONE[:2],
+        most=_MORE,
         masks=2,
         trainings=(None, False, True),
         outputs=_outputs,
