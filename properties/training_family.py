@@ -101,7 +101,7 @@ _COVERED: dict[str, Callable[[TrainingConfiguration], set[Any]]] = {
     "saved_training": _arguments,
     "epochs_and_validation": _validations,
 }
-_FEWEST, _MOST = 2, 4  # configurations of these where all are thinned out, and where not
+_FEWEST, _MOST = 2, 6  # configurations of these where all are thinned out, and where not
 
 
 def _covering(

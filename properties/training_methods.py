@@ -36,6 +36,7 @@ def _plainly_weighed(case: TrainingCase) -> bool:
     applies=lambda case: (
         _plainly_weighed(case) and case.reduction is not None and case.policy == "float32"
     ),
+    choices=("ragged",),  # of a single step all reductions are alike
     dear=True,
 )
 def saved_training(case: TrainingCase) -> Plan:
