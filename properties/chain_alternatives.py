@@ -83,6 +83,22 @@ def as_if_the_mask_were_given_again(case: ChainCase) -> Plan:
     return Plan(tuple(setting.steps), (mask, Agrees("output", Output("y", 2), Output("y", 1))))
 
 
+def as_if_heads_left_what_was_given(case: ChainCase) -> Plan:
+    """A model that was called with `mask=` gives without one what the second mask alone gives.
+
+    Heads took the first, that of their query, off the caller's own tensor: what it holds counts.
+    """
+    setting = called_again(case)
+    first, *others = setting.case.tensors
+    tensors = (msgspec.structs.replace(first, masked=False), *others)
+    left = msgspec.structs.replace(setting.case, tensors=tensors)
+    arrays = [np.asarray(setting.holding(place).value()) for place in range(len(tensors))]
+    stage, last = folded(left, arrays, "float64")[-1], len(case.nodes) - 1
+    mask = Agrees("mask", Output("y.mask", 2), literal(stage.mask))
+    sides = setting.known("y", last, 2, stage)
+    return Plan(tuple(setting.steps), (mask, Agrees("output", *sides, setting.tolerances[last])))
+
+
 def as_the_mask_of_the_first_input(case: ChainCase) -> Plan:
     """`compute_mask` of a model hands back the mask that it is given first."""
     setting = called_again(case)
@@ -128,6 +144,7 @@ CHAIN_ALTERNATIVES = (
     as_if_masks_were_joined_by_or,
     as_if_heads_took_masks,
     as_if_the_mask_were_given_again,
+    as_if_heads_left_what_was_given,
     as_the_mask_of_the_first_input,
     as_over_as_many_steps_as_rows,
 )

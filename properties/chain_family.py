@@ -69,6 +69,7 @@ def chain_traits(case: ChainCase) -> frozenset[str]:
     named = {
         "masks_differ": len(masks) > 1,
         "unmasked_tensor": len(masked) < len(case.tensors),
+        "row_without_a_value": _rows_without_values(case),
         "cast": _casts(case),
         "infinite_padding": case.other in ("inf", "-inf"),
         "nan_padding": case.other == "nan",
@@ -89,6 +90,13 @@ def chain_traits(case: ChainCase) -> frozenset[str]:
     found |= {f"nest={nest.kind}" for nest in case.nests}
     found |= {f"operation={node.spec.layer}" for node in case.nodes if node.operation}
     return frozenset(found)
+
+
+def _rows_without_values(case: ChainCase) -> bool:
+    """Whether a row is masked whole in the second input, which is attended to, and not in the
+    first."""
+    query, *values = (tensor.valid.any(axis=1) for tensor in case.tensors)
+    return any((query & ~one).any() for one in values)
 
 
 def _nested_twice(case: ChainCase) -> bool:
