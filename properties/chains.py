@@ -14,6 +14,7 @@ from catalogue.steps import SymbolicCall
 from properties.chain_setting import ChainSetting
 from properties.comparisons import Agrees, Comparison, Level, Plan, Runs
 from properties.registry import declare
+from properties.symbolic import masks_there, shapes
 
 __all__ = ["in_order", "masks_behind", "truths_behind"]
 
@@ -70,17 +71,9 @@ def chain_symbolic(case: ChainCase) -> Plan:
     setting.steps.append(SymbolicCall("symbolic", call))
     comparisons: list[Comparison] = []
     for index, place in enumerate(setting.visible):
-        y, said = Output("y", index), Output("symbolic", index)
-        known = "tuple(b if a is None else a for a, b in zip(said, y.shape))"
-        shape = expression(f"{known} if len(said) == y.ndim else said", said=said, y=y)
-        there, real = (
-            expression("mask is not None", mask=Output(f"{name}.mask", index))
-            for name in ("symbolic", "y")
-        )
-        label = setting.labels[place]
-        real_shape = expression("y.shape", y=y)
-        comparisons.append(Agrees(f"shape behind {label}", shape, real_shape, None, "should"))
-        comparisons.append(Agrees(f"mask behind {label}", there, real, None, "should"))
+        for what, sides in (("shape", shapes(index)), ("mask", masks_there(index))):
+            name = f"{what} behind {setting.labels[place]}"
+            comparisons.append(Agrees(name, *sides, None, "should"))
     return Plan(tuple(setting.steps), tuple(comparisons))
 
 

@@ -11,9 +11,10 @@ from catalogue.layer_cases import LayerCase
 from catalogue.layers import LAYER_ENTRIES, entry_of
 from catalogue.steps import Gradient, SymbolicCall
 from properties.comparisons import Agrees, Comparison, Plan, Raises
-from properties.layer_setting import LayerSetting, elsewhere
+from properties.layer_setting import LayerSetting
 from properties.layers import certain, reaches
 from properties.registry import declare
+from properties.symbolic import masks_there, shapes
 from strategies.layers import layer_configurations, plain_case
 
 __all__: list[str] = []
@@ -55,9 +56,7 @@ def no_trace(case: LayerCase) -> Plan:
     # What a call leaves behind it leaves in Python: a graph would cost twenty times as much.
     setting.call("y", mode="eager")
     used = setting.layer(another=True, fresh=True)
-    before = LayerSetting(elsewhere(case))
-    before.call("before", layer=used, mode="eager")
-    setting.steps += before.steps
+    setting.call_elsewhere(used)
     # The plainest case of each configuration is among these, where a trace does not take a second.
     traced = case.weights % _TRACED == case.spec.layer.startswith(_DEAR)
     setting.call("z", layer=used, twice=True, mode="graph" if traced else "eager")
@@ -80,19 +79,10 @@ def layer_symbolic(case: LayerCase) -> Plan:
     for k, name in enumerate(setting.names):
         shape, dtype = name.replace("output", "shape"), name.replace("output", "dtype")
         y = Output("y", k)
-        said = expression(
-            "tuple(b if a is None else a for a, b in zip(said, y.shape)) if len(said) == y.ndim "
-            "else said",
-            said=Output("symbolic", k),
-            y=y,
-        )
-        comparisons.append(Agrees(shape, said, expression("y.shape", y=y)))
+        comparisons.append(Agrees(shape, *shapes(k)))
         same = expression("dtype == y.dtype.name", dtype=Output("symbolic.dtype", k), y=y)
         comparisons.append(Agrees(dtype, same, literal(True)))
-    there, real = (
-        expression("mask is not None", mask=Output(f"{name}.mask")) for name in ("symbolic", "y")
-    )
-    comparisons.append(Agrees("mask is there", there, real))
+    comparisons.append(Agrees("mask is there", *masks_there()))
     return Plan(tuple(setting.steps), tuple(comparisons))
 
 

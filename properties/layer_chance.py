@@ -11,7 +11,7 @@ from catalogue.expressions import Output, expression, literal
 from catalogue.layer_cases import LayerCase
 from catalogue.layers import LAYER_ENTRIES
 from properties.comparisons import Agrees, Comparison, Plan
-from properties.layer_setting import LayerSetting, elsewhere
+from properties.layer_setting import LayerSetting
 from properties.layers import certain
 from properties.registry import declare
 from strategies.layers import layer_configurations, plain_case
@@ -42,10 +42,7 @@ def layer_chance(case: LayerCase) -> Plan:
     Not behind a call on other rows and steps either.
     """
     setting = LayerSetting(case)
-    used = setting.layer(fresh=True)
-    before = LayerSetting(elsewhere(case))
-    before.call("before", layer=used, mode="eager")
-    setting.steps += before.steps
+    setting.call_elsewhere(setting.layer(fresh=True))
     setting.call("y", mode="eager")
     expected, _ = LayerSetting(msgspec.structs.replace(case, training=False)).expected()
     assert expected is not None

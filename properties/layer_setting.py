@@ -20,7 +20,7 @@ from catalogue.steps import Build, Call, Operand, Step, Through
 from properties.comparisons import Tolerance, rounding_between
 from properties.contents import content_source
 
-__all__ = ["LayerSetting", "elsewhere"]
+__all__ = ["LayerSetting"]
 
 
 class LayerSetting:
@@ -80,6 +80,12 @@ class LayerSetting:
         first = next(one for one in self.steps if isinstance(one, Build) and one.name == "layer")
         self.steps.append(dataclasses.replace(first, name="layer_again"))
         return "layer_again"
+
+    def call_elsewhere(self, layer: str) -> None:
+        """Call a layer on other rows and steps, with masks or without."""
+        before = LayerSetting(_elsewhere(self.case))
+        before.call("before", layer=layer, mode="eager")
+        self.steps += before.steps
 
     def layer(self, *, restored: bool = False, another: bool = False, fresh: bool = False) -> str:
         """Build the layer (or one from its configuration, or another one) and give its name.
@@ -311,7 +317,7 @@ class LayerSetting:
         return 16 + 2 * max(sizes)
 
 
-def elsewhere(case: LayerCase) -> LayerCase:
+def _elsewhere(case: LayerCase) -> LayerCase:
     """The same call on other values, on more rows or on two, and on twice as many steps.
 
     With masks where the case has none, or maybe without. Sizes that are known stay.
