@@ -108,6 +108,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Look for each bug on both sides; 0 where each is seen on one and not on the other."""
     parser = argparse.ArgumentParser(prog="python -m selftest.history", description=__doc__)
     parser.add_argument("threads", nargs="*", metavar="THREAD", help="such as keras#18921 (all)")
+    parser.add_argument("--layer", metavar="NAME", help="only what is looked for in it")
     parser.add_argument("--here", action="store_true", help="on what is installed, without tox")
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="how many (3)")
     options = parser.parse_args(arguments)
@@ -115,7 +116,15 @@ def main(arguments: list[str] | None = None) -> int:
     for thread in options.threads:
         if thread not in known:
             parser.error(f"{thread}: choose from {', '.join(known)}")
-    chosen = [bug for bug in BUGS if not options.threads or bug.thread in options.threads]
+    layers = [bug.layer for bug in BUGS]
+    if options.layer and options.layer not in layers:
+        parser.error(f"--layer {options.layer}: choose from {', '.join(layers)}")
+    chosen = [
+        bug
+        for bug in BUGS
+        if (not options.threads or bug.thread in options.threads)
+        and options.layer in (None, bug.layer)
+    ]
     if options.here:
         return _here(chosen, range(options.seeds))
     failures = 0
@@ -143,7 +152,8 @@ def _here(chosen: list[Bug], seeds: range) -> int:
 def _there(bug: Bug, environment: str, seeds: int) -> bool | None:
     """Whether the bug is seen in an environment; None where that could not be told."""
     command = [sys.executable, "-m", "tox", "exec", "-q", "-e", environment, "--", "python", "-m"]
-    command += ["selftest.history", "--here", f"--seeds={seeds}", bug.thread]
+    command += ["selftest.history", "--here", f"--seeds={seeds}"]
+    command += [f"--layer={bug.layer}", bug.thread]  # of a thread that is seen twice, this one
     # One thread, as the suite's own workers have.
     threads = dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), "1")
     environ = {**os.environ, **threads}
