@@ -54,7 +54,7 @@ def training_strata(
             kinds = kinds[:1]  # noqa: PLW2901
         if configuration.inner and len(kinds) > 1:
             # A mask of steps fits beside positions inside these where sizes are few.
-            kinds = (*kinds, "single step")  # noqa: PLW2901
+            kinds = (*kinds, "single step", "single step")  # noqa: PLW2901
         examples = training_examples(
             configuration=configuration, kinds=kinds, choices=property.choices
         )
@@ -97,7 +97,14 @@ def _validations(one: TrainingConfiguration) -> set[Any]:
     return {(split_apart(one), weighed), ("pooled", one.pooled)}
 
 
+def _classes(one: TrainingConfiguration) -> set[Any]:
+    """What classes are weighed beside, of what, and how the loss is given and reduced."""
+    beside = ("beside", one.mask)
+    return {beside, ("pooled", one.pooled), *one.arguments.items(), ("given as", one.given_as)}
+
+
 _COVERED: dict[str, Callable[[TrainingConfiguration], set[Any]]] = {
+    "class_weights": _classes,
     "saved_training": _arguments,
     "epochs_and_validation": _validations,
 }

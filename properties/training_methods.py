@@ -161,7 +161,8 @@ def class_weights(case: TrainingCase) -> Plan:
             found.append(Agrees(f"weights {k} of {way}", left, right_, setting.tolerance))
     # A configuration looks at one of these: each costs as much as all before.
     name, acting = "beside weights of samples", weights
-    if case.mask == "absent":
+    weighed = case.mask == "absent" or case.pooled
+    if weighed:
         w = expression("np.float32(1) + numbers", "w", numbers=numbers)
         plain, acting = dataclasses.replace(plain, weights=w), expression("v * w", v=weights, w=w)
     elif case.mask == "travelling":
@@ -170,7 +171,7 @@ def class_weights(case: TrainingCase) -> Plan:
         name, each = "without the last class", (*each[:-1], None)
     for way in ways if case.pooled else ways[:1]:
         step = setting.train(f"more_{way}", plain, way=way, class_weight=each)
-        acting = acting if case.mask == "absent" else weighing(each)
+        acting = acting if weighed else weighing(each)
         expected, tolerance = setting.expected(acting)
         if not np.isnan(expected):
             right = literal(expected, "expected")

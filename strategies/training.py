@@ -159,8 +159,10 @@ def training_configurations(
     if loss and entry.name in STANDING and not beside:
         # Where fewer axes meet more, which is known, what happens instead has one telling answer.
         plain = {"reduction": reductions[0], "given as": "object"}
-        for place, (_, sample_weight, _, rank) in enumerate(rows[: len(_ROWS)]):
-            if rank > _STEPS or (rank == _STEPS and sample_weight == "rows"):
+        for place, (_, sample_weight, _, rank) in enumerate(rows):
+            # Weights that stand for a mask are of steps, and these fit.
+            weighed = sample_weight == "rows" and in_turn[place] != "mask as weights"
+            if rank > _STEPS or (rank == _STEPS and weighed):
                 fixed[place] = plain
         # Each reduction of a masked loss.
         fixed += [{"reduction": one, "given as": "object"} for one in reductions]
