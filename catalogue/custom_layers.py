@@ -63,6 +63,20 @@ class Forking(keras.layers.Layer):  # two outputs: one has its mask from inside,
     def compute_mask(self, inputs, mask=None):
         return [mask, mask]"""
 
+_FEATURES_FIRST = """\
+class FeaturesFirst(keras.layers.Layer):  # the mean of steps that stand behind their features
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.mean = keras.layers.GlobalAveragePooling1D(
+            data_format="channels_first", dtype=self.dtype_policy
+        )
+
+    def call(self, inputs, mask=None):
+        return self.mean(tf.transpose(inputs, [0, 2, 1]), mask=mask)
+
+    def compute_mask(self, inputs, mask=None):
+        return None"""
+
 _NOTING = """\
 class Noting(keras.layers.Layer):  # notes the mask that arrives
     def __init__(self, **kwargs):
@@ -128,6 +142,7 @@ CUSTOM_LAYERS: dict[str, str] = {
     "Plain": _PLAIN,
     "Doubling": _DOUBLING,
     "Forking": _FORKING,
+    "FeaturesFirst": _FEATURES_FIRST,
     "Noting": _NOTING,
     "NotingList": _NOTING_LIST,
     "NotingBeside": _NOTING_BESIDE,

@@ -22,6 +22,7 @@ from catalogue.specs import Spec
 __all__ = [
     "activated",
     "batch_normalized",
+    "batch_normalized_after_training",
     "beside",
     "by_chance",
     "cleared",
@@ -189,25 +190,48 @@ def dense(spec: Spec, x: np.ndarray, weights: list[np.ndarray]) -> np.ndarray:
 # -- normalization ---------------------------------------------------------------------------
 
 
-@_each_step
-def layer_normalized(spec: Spec, x: np.ndarray, weights: list[np.ndarray]) -> np.ndarray:
-    """Source: the equations on the page of LayerNormalization, along the last axis."""
-    mean = x.mean(axis=-1, keepdims=True)
-    variance = np.square(x - mean).mean(axis=-1, keepdims=True)
-    return _scaled(spec, (x - mean) / np.sqrt(variance + _number(spec, "epsilon", 1e-3)), weights)
+def layer_normalized(given: Given) -> np.ndarray:
+    """By mean and variance along `axis`: of the valid steps, where these are one of the axes.
+
+    Source: the equations on the page of LayerNormalization, and rule 2: its output carries the
+    mask, so what it normalizes by is of valid steps alone.
+    """
+    (x,) = cleared(given)
+    spec = given.case.spec
+    mean, variance = _moments(x, given.masks[0], _axes(spec, x))
+    normalized = (x - mean) / np.sqrt(variance + _number(spec, "epsilon", 1e-3))
+    return _unsaid(_scaled(spec, normalized.astype(x.dtype), given.weights), kept(given.case))
 
 
-@_each_step
-def unit_normalized(spec: Spec, x: np.ndarray, weights: list[np.ndarray]) -> np.ndarray:
-    """Source: the page of UnitNormalization: an L2 norm of 1. A step of zeros stays as it is."""
-    return _unit(x)
+def unit_normalized(given: Given) -> np.ndarray:
+    """Source: the page of UnitNormalization: an L2 norm of 1 along `axis`, and rule 2.
+
+    What is zero stays as it is; masked steps add nothing to a norm of several.
+    """
+    (x,) = cleared(given)
+    return _unsaid(_unit(x, _axes(given.case.spec, x)), kept(given.case))
 
 
-@_each_step
-def rms_normalized(spec: Spec, x: np.ndarray, weights: list[np.ndarray]) -> np.ndarray:
-    """Source: the equation on the page of RMSNormalization."""
-    square = np.square(x).mean(axis=-1, keepdims=True)
-    return np.asarray(x / np.sqrt(square + _number(spec, "epsilon", 1e-6)) * weights[0])
+def rms_normalized(given: Given) -> np.ndarray:
+    """Source: the equation on the page of RMSNormalization, along `axis`."""
+    (x,) = cleared(given)
+    spec = given.case.spec
+    square = np.square(x).mean(axis=_axes(spec, x), keepdims=True)
+    normalized = np.asarray(x / np.sqrt(square + _number(spec, "epsilon", 1e-6)))
+    return _unsaid(_beside_axes(spec, normalized, given.weights)[0] * normalized, kept(given.case))
+
+
+def _axes(spec: Spec, x: np.ndarray) -> tuple[int, ...]:
+    """What `axis` says, the last one by default."""
+    axis = spec.get("axis", -1)
+    return tuple(int(one) % x.ndim for one in (axis if isinstance(axis, tuple) else (axis,)))  # type: ignore[call-overload]
+
+
+def _beside_axes(spec: Spec, x: np.ndarray, weights: list[np.ndarray]) -> list[np.ndarray]:
+    """Weights with axes of size 1 where `axis` names none, so that they broadcast along x."""
+    axes = _axes(spec, x)
+    shape = [size if place in axes else 1 for place, size in enumerate(x.shape)]
+    return [one.reshape(shape) for one in weights]
 
 
 def group_normalized(given: Given) -> np.ndarray:
@@ -219,28 +243,57 @@ def group_normalized(given: Given) -> np.ndarray:
     """
     (x,) = cleared(given)
     (mask,) = given.masks
-    spec, features = given.case.spec, x.shape[-1]
-    groups = spec.get("groups")
+    spec = given.case.spec
+    (axis,) = _axes(spec, x)
+    last = np.moveaxis(x, axis, -1)
+    groups, features = spec.get("groups"), last.shape[-1]
     assert isinstance(groups, int)
     count = features if groups == -1 else groups
-    grouped = x.reshape(*x.shape[:-1], count, features // count)
+    grouped = last.reshape(*last.shape[:-1], count, features // count)
     axes = (*range(1, x.ndim - 1), grouped.ndim - 1)
     mean, variance = _moments(grouped, mask, axes)
     normalized = (grouped - mean) / np.sqrt(variance + _number(spec, "epsilon", 1e-3))
-    return _unsaid(_scaled(spec, normalized.reshape(x.shape), given.weights), kept(given.case))
+    normalized = np.moveaxis(normalized.reshape(last.shape), -1, axis)
+    return _unsaid(_scaled(spec, normalized, given.weights), kept(given.case))
 
 
 def batch_normalized(given: Given) -> np.ndarray:
     """In training by the statistics of the valid steps, else by the moving ones: 0 and 1.
 
     Source: the page of BatchNormalization: mask has "`True` values indicating the positions for
-    which mean and variance should be computed". The layer is fresh, so it has seen no batch.
+    which mean and variance should be computed". The layer is fresh, so it has seen no batch. With
+    `renorm` what comes out is corrected to what the moving statistics would give ("the correction
+    `(r, d)` is used as `corrected_value = normalized_value * r + d`").
     """
     (x,) = cleared(given)
     spec = given.case.spec
     mean, variance = x.dtype.type(0), x.dtype.type(1)
+    (axis,) = _axes(spec, x)
     if given.case.training:
-        mean, variance = _moments(x, given.masks[0], tuple(range(x.ndim - 1)))
+        axes = tuple(place for place in range(x.ndim) if place != axis)
+        mean, variance = _moments(x, given.masks[0], axes)
+    deviation = np.sqrt(variance + _number(spec, "epsilon", 1e-3))
+    normalized = (x - mean) / deviation
+    if given.case.training and spec.get("renorm"):
+        normalized = normalized * deviation + mean
+    return _unsaid(_scaled(spec, normalized.astype(x.dtype), given.weights), kept(given.case))
+
+
+def batch_normalized_after_training(given: Given) -> np.ndarray | None:
+    """What inference gives after one call in training: by statistics moved towards the batch's.
+
+    Source: the page of BatchNormalization: `moving_mean = moving_mean * momentum + mean(batch) *
+    (1 - momentum)`, and the same of `moving_var`. Of a batch without a valid step it says nothing,
+    nor what moves with `renorm`.
+    """
+    (x,) = cleared(given)
+    spec, (mask,) = given.case.spec, given.masks
+    if spec.get("renorm") or (mask is not None and not mask.any()):
+        return None
+    (axis,) = _axes(spec, x)
+    mean, variance = _moments(x, mask, tuple(place for place in range(x.ndim) if place != axis))
+    moved = x.dtype.type(1 - _number(spec, "momentum", 0.99))
+    mean, variance = moved * mean, (1 - moved) + moved * variance
     normalized = (x - mean) / np.sqrt(variance + _number(spec, "epsilon", 1e-3))
     return _unsaid(_scaled(spec, normalized.astype(x.dtype), given.weights), kept(given.case))
 
@@ -257,8 +310,8 @@ def _moments(
 
 
 def _scaled(spec: Spec, x: np.ndarray, weights: list[np.ndarray]) -> np.ndarray:
-    """Times gamma with `scale`, plus beta with `center`."""
-    rest = iter(weights)
+    """Times gamma with `scale`, plus beta with `center`, each along `axis`."""
+    rest = iter(_beside_axes(spec, x, weights))
     if spec.get("scale", True):
         x = x * next(rest)
     if spec.get("center", True):
@@ -337,8 +390,8 @@ def dot(given: Given) -> np.ndarray:
     return _unsaid(first @ second.swapaxes(1, 2), crossed(given.case))
 
 
-def _unit(x: np.ndarray) -> np.ndarray:
-    norm = np.sqrt(np.square(x).sum(axis=-1, keepdims=True))
+def _unit(x: np.ndarray, axes: tuple[int, ...] = (-1,)) -> np.ndarray:
+    norm = np.sqrt(np.square(x).sum(axis=axes, keepdims=True))
     return np.asarray(x / np.where(norm > 0, norm, 1).astype(x.dtype))
 
 

@@ -21,9 +21,26 @@ _SCALED: dict[str, tuple[Argument, ...]] = {
 }
 
 
+_OVER_STEPS: tuple[Argument, ...] = (1, (1, 2))
+# One axis of a step, the last or the one before: `axis` counts from the batch's on.
+_AXIS: tuple[Argument, ...] = (-1, 2)
+
+
 def _scale_and_center(spec: Spec, shapes: _Shapes) -> _Shapes:
     """Gamma and beta, as far as the layer has them."""
-    return [(shapes[0][-1],) for name in ("scale", "center") if spec.get(name, True)]
+    return [
+        shape
+        for name in ("scale", "center")
+        if spec.get(name, True)
+        for shape in _along(spec, shapes)
+    ]
+
+
+def _along(spec: Spec, shapes: _Shapes) -> _Shapes:
+    """The shape of a weight along `axis`."""
+    axis = spec.get("axis", -1)
+    assert isinstance(axis, int)
+    return [(shapes[0][axis],)]
 
 
 def _kept_with_one(case: LayerCase) -> np.ndarray | None:
@@ -43,14 +60,39 @@ ENTRIES = (
         "layers/normalization_layers/layer_normalization",
         kept,
         layer_reference.layer_normalized,
-        domains=_SCALED,
+        domains={**_SCALED, "axis": _AXIS},
         weights=_scale_and_center,
+    ),
+    # "The axis or axes to normalize across": steps too. They have no number when the layer is
+    # built, so that it has neither gamma nor beta.
+    LayerEntry(
+        "LayerNormalization(over steps)",
+        "layers/normalization_layers/layer_normalization",
+        kept,
+        layer_reference.layer_normalized,
+        of="LayerNormalization",
+        fixed={"axis": 1, "center": False, "scale": False},
+        domains={"axis": _OVER_STEPS, "epsilon": _SCALED["epsilon"]},
+        sequences=Sequences(rests=_FLAT),
+        most=8,
     ),
     LayerEntry(
         "UnitNormalization",
         "layers/normalization_layers/unit_normalization",
         kept,
         layer_reference.unit_normalized,
+        domains={"axis": _AXIS},
+    ),
+    LayerEntry(
+        "UnitNormalization(over steps)",
+        "layers/normalization_layers/unit_normalization",
+        kept,
+        layer_reference.unit_normalized,
+        of="UnitNormalization",
+        fixed={"axis": 1},
+        domains={"axis": _OVER_STEPS},
+        sequences=Sequences(rests=_FLAT),
+        most=8,
     ),
     # Says nothing of masks: by rule 3 the mask goes out, or the user is told that it does not.
     LayerEntry(
@@ -58,9 +100,9 @@ ENTRIES = (
         "layers/normalization_layers/rms_normalization",
         kept,
         layer_reference.rms_normalized,
-        domains={"epsilon": (1e-6, 1e-2)},
+        domains={"epsilon": (1e-6, 1e-2), "axis": _AXIS},
         stops=True,
-        weights=lambda spec, shapes: [(shapes[0][-1],)],
+        weights=_along,
         since="3.9",
     ),
     # Mixes all steps of a row, and hands their mask on: rule 2. The default of 32 groups would
@@ -71,7 +113,7 @@ ENTRIES = (
         kept,
         layer_reference.group_normalized,
         fixed={"groups": 1},
-        domains={"groups": (1, -1), **_SCALED},
+        domains={"groups": (1, -1), **_SCALED, "axis": _AXIS},
         weights=_scale_and_center,
     ),
     # `momentum` moves the statistics that inference normalizes by, not the output of one call.
@@ -80,7 +122,7 @@ ENTRIES = (
         "layers/normalization_layers/batch_normalization",
         kept,
         layer_reference.batch_normalized,
-        domains={**_SCALED, "momentum": (0.99, 0.5)},
+        domains={**_SCALED, "momentum": (0.99, 0.5), "axis": _AXIS},
         explicit=True,
         uses_mask=lambda case: case.training is True,
         broadcasts=True,  # "Binary tensor of shape broadcastable to `inputs`"
@@ -94,6 +136,7 @@ ENTRIES = (
         _kept_with_one,
         layer_reference.batch_normalized,
         of="BatchNormalization",
+        domains={"axis": _AXIS},
         sequences=Sequences(rests=((3, 2), (2, 1))),
         explicit=True,
         uses_mask=lambda case: case.training is True,
@@ -104,6 +147,25 @@ ENTRIES = (
         weights=_scale_and_center,
         most=8,
     ),
+    # Corrects what comes out by statistics of its own, which must not move: else each call in
+    # training would give something else.
+    LayerEntry(
+        "BatchNormalization(renorm)",
+        "layers/normalization_layers/batch_normalization",
+        kept,
+        layer_reference.batch_normalized,
+        of="BatchNormalization",
+        fixed={"renorm": True, "renorm_momentum": 1.0},
+        domains={**_SCALED, "momentum": (0.99, 0.5)},
+        sequences=Sequences(rests=_FLAT),
+        explicit=True,
+        uses_mask=lambda case: case.training is True,
+        broadcasts=True,
+        trainings=(True, True, False),
+        weights=_scale_and_center,
+        most=8,
+        since="3.14",
+    ),
     # A fully masked row has no mean, and the page does not say what it gives instead.
     LayerEntry(
         "GlobalAveragePooling1D",
@@ -113,6 +175,17 @@ ENTRIES = (
         domains={"keepdims": (False, True)},
         sequences=Sequences(rests=_FLAT),
         explicit=True,
+    ),
+    # The same, of steps that stand behind the features: its mask is of shape (batch, step) too.
+    LayerEntry(
+        "GlobalAveragePooling1D(features first)",
+        "layers/pooling_layers/global_average_pooling1d",
+        dropped,
+        layer_reference.masked_mean,
+        of="FeaturesFirst",
+        sequences=Sequences(rests=_FLAT),
+        explicit=True,
+        most=8,
     ),
     # Knows no mask: padding takes part, and by rule 3 its user has to be told.
     LayerEntry(

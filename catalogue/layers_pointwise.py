@@ -6,7 +6,7 @@ from catalogue import layer_reference as reference
 from catalogue.activations import ACTIVATIONS
 from catalogue.contracts import kept
 from catalogue.layer_cases import LayerEntry, Sequences
-from catalogue.specs import Spec
+from catalogue.specs import Argument, Spec
 
 __all__ = ["ENTRIES"]
 
@@ -22,20 +22,26 @@ def _dense_weights(spec: Spec, shapes: _Shapes) -> _Shapes:
 
 
 def _random_layer(
-    name: str, page: str, rate: str = "rate", sequences: Sequences | None = None
+    name: str,
+    page: str,
+    rate: str = "rate",
+    sequences: Sequences | None = None,
+    noise_shapes: tuple[Argument, ...] = (None,),
 ) -> LayerEntry:
     """A layer of noise or dropout, all of which work alike; the rate has no default.
 
-    `noise_shape` and `seed` change nothing that can be compared.
+    `seed` is given where what chance decides is compared.
     """
+    shaped = {"noise_shape": noise_shapes} if len(noise_shapes) > 1 else {}
     return LayerEntry(
         name,
         f"layers/regularization_layers/{page}",
         kept,
         reference.unchanged_unless_random(rate),
         fixed={rate: 0.5},
-        domains={rate: (0.5, 0.0)},
+        domains={rate: (0.5, 0.0), **shaped},
         sequences=sequences or Sequences(),
+        applies=lambda spec, shapes: spec.get("noise_shape") is None or len(shapes[0]) == 3,
         trainings=(None, False, True),
         random=reference.by_chance(rate),
     )
@@ -104,13 +110,14 @@ ENTRIES = (
         positions=lambda case: [None],
         most=12,
     ),
-    _random_layer("Dropout", "dropout"),
+    # One mask for all steps of a row, says the page's example.
+    _random_layer("Dropout", "dropout", noise_shapes=(None, (None, 1, None))),
     _random_layer(
         "SpatialDropout1D", "spatial_dropout1d", sequences=Sequences(rests=((2,), (1,), (3,)))
     ),
     _random_layer("GaussianNoise", "gaussian_noise", rate="stddev"),
     _random_layer("GaussianDropout", "gaussian_dropout"),
-    _random_layer("AlphaDropout", "alpha_dropout"),
+    _random_layer("AlphaDropout", "alpha_dropout", noise_shapes=(None, (None, 1, None))),
     LayerEntry(
         "ActivityRegularization",
         "layers/regularization_layers/activity_regularization",

@@ -123,6 +123,7 @@ def layer_traits(case: LayerCase) -> frozenset[str]:
         "inner_padding": any(map(_padded_inside, masked)),
         "element_mask": case.element is not None,
         "known_sizes": case.static,
+        "single_feature": all(tensor.rest[-1:] == (1,) for tensor in case.tensors),
         "nested_features": any(len(tensor.rest) > 1 for tensor in case.tensors),
         "infinite_padding": not contents.isdisjoint(("inf", "-inf")),
         "nan_padding": "nan" in contents,

@@ -9,10 +9,11 @@ import numpy as np
 
 from catalogue.cases import FINITE_CONTENTS
 from catalogue.chance import by_seed
-from catalogue.expressions import Output, expression, literal
+from catalogue.expressions import Expression, Output, expression, literal
 from catalogue.layer_cases import LayerCase
+from catalogue.layer_reference import batch_normalized_after_training
 from catalogue.layers import LAYER_ENTRIES, entry_of
-from properties.comparisons import Agrees, Comparison, Level, Plan, Tells
+from properties.comparisons import Agrees, Comparison, Level, Plan, Tells, Tolerance
 from properties.layer_setting import LayerSetting
 from properties.registry import declare
 
@@ -110,7 +111,8 @@ def layer_isolation(case: LayerCase) -> Plan:
     choices=("other",),
 )
 def moving_statistics(case: LayerCase) -> Plan:
-    """What masked steps hold in training changes nothing in what inference gives afterwards."""
+    """What masked steps hold in training changes nothing in what inference gives afterwards,
+    which equals the NumPy reference."""
     setting = LayerSetting(case)
     trained = setting.call("y")
     inference = {**trained.kwargs, "training": False}
@@ -121,7 +123,13 @@ def moving_statistics(case: LayerCase) -> Plan:
     contents = {case.other, *(tensor.content for tensor in case.tensors if tensor.masked)}
     level: Level = "must" if contents <= set(FINITE_CONTENTS) else "should"
     sides = setting.at_valid("after_other"), setting.at_valid("after")
-    return Plan(tuple(setting.steps), (Agrees("output after training", *sides, None, level),))
+    agree = [Agrees("output after training", *sides, None, level)]
+    expected, tolerance = setting.expected(batch_normalized_after_training)
+    if expected is not None:
+        # Where the call in training was refused there is no "after".
+        told = expression("(trained, after)[1]", trained=Output("y"), after=Output("after"))
+        agree.append(_as_said("truth after training", told, expected[0], setting, tolerance))
+    return Plan(tuple(setting.steps), tuple(agree))
 
 
 @declare(
@@ -141,20 +149,28 @@ def layer_truth(case: LayerCase) -> Plan:
             y = Output("y", k)
             shape = name.replace("output", "shape")
             comparisons.append(Agrees(shape, expression("np.shape(y)", y=y), literal(array.shape)))
-            # Where nothing is documented the reference has no number.
-            said = ~np.isnan(array)
-            positions = setting.positions(k)
-            if positions is not None:
-                said &= np.broadcast_to(_spread(positions, array.ndim), said.shape)
-            comparisons.append(
-                Agrees(
-                    name,
-                    expression("y[said]", y=y, said=literal(said, "said")),
-                    literal(array[said], "expected"),
-                    tolerance,
-                )
-            )
+            comparisons.append(_as_said(name, Output("y", k), array, setting, tolerance, k))
     return Plan(tuple(setting.steps), tuple(comparisons))
+
+
+def _as_said(
+    name: str,
+    y: Output | Expression,
+    expected: np.ndarray,
+    setting: LayerSetting,
+    tolerance: Tolerance,
+    k: int = 0,
+) -> Agrees:
+    """An output of a call equals a reference where it is valid.
+
+    Where nothing is documented the reference has no number.
+    """
+    said = ~np.isnan(expected)
+    positions = setting.positions(k)
+    if positions is not None:
+        said &= np.broadcast_to(_spread(positions, expected.ndim), said.shape)
+    left = expression("y[said]", y=y, said=literal(said, "said"))
+    return Agrees(name, left, literal(expected[said], "expected"), tolerance)
 
 
 @declare(

@@ -315,6 +315,12 @@ def configurations(entry: LayerEntry) -> Iterator[LayerCase]:
 ADDS_PADDING = ("ZeroPadding1D", "Conv1DTranspose")
 
 
+def scales_another_axis(case: LayerCase) -> bool:
+    """Whether it is known to be refused: rms-normalization-scales-the-last-axis in the ledger."""
+    axes = (case.spec.layer, case.spec.get("axis"), len(case.tensors[0].shape))
+    return axes == ("RMSNormalization", 2, 4)
+
+
 # What Keras 3 says of one feature, or of one value to attend to.
 @pytest.mark.filterwarnings("ignore:(?s).*You are using a softmax over axis")
 @pytest.mark.parametrize("name", PLAIN_ENTRIES)
@@ -328,7 +334,7 @@ def test_equals_unmasked_keras(name: str, implementation: Implementation) -> Non
     tf = implementation.tensorflow
     compared = 0
     for case in configurations(entry):
-        if case.spec in DEADLY:
+        if case.spec in DEADLY or scales_another_axis(case):
             continue
         inputs = [
             np.random.default_rng(tensor.seed).uniform(-1, 1, tensor.shape).astype("float32")
