@@ -224,7 +224,9 @@ def rms_normalized(given: Given) -> np.ndarray:
 def _axes(spec: Spec, x: np.ndarray) -> tuple[int, ...]:
     """What `axis` says, the last one by default."""
     axis = spec.get("axis", -1)
-    return tuple(int(one) % x.ndim for one in (axis if isinstance(axis, tuple) else (axis,)))  # type: ignore[call-overload]
+    axes = axis if isinstance(axis, tuple) else (axis,)
+    assert all(isinstance(one, int) for one in axes)
+    return tuple(one % x.ndim for one in axes if isinstance(one, int))
 
 
 def _beside_axes(spec: Spec, x: np.ndarray, weights: list[np.ndarray]) -> list[np.ndarray]:

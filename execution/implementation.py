@@ -122,10 +122,8 @@ class Implementation:
 
     def defined(self, source: str, customs: tuple[str, ...]) -> dict[str, Any]:
         """What code of ours defines that builds a model; overridden layers stand in for Keras'."""
-        overridden = _Overridden(
-            self.keras, layers=_Overridden(self.keras.layers, **self.overrides)
-        )
-        names: dict[str, Any] = {"keras": overridden, "tf": self.tensorflow, "__name__": "chain"}
+        names: dict[str, Any] = {"keras": self._namespace, "tf": self.tensorflow}
+        names["__name__"] = "chain"
         names |= {name: self.layer_class(name) for name in customs}
         exec(source, names)  # our own text only
         return names
@@ -135,10 +133,17 @@ class Implementation:
         """The layers that are not Keras' own, and those that were overridden, by name."""
         return {**{name: self._custom(name) for name in CUSTOM_LAYERS}, **self.overrides}
 
+    @property
+    def _namespace(self) -> Any:
+        """Keras, with overridden layers in place of its own."""
+        layers = _Overridden(self.keras.layers, **self.overrides)
+        return _Overridden(self.keras, layers=layers) if self.overrides else self.keras
+
     def _custom(self, name: str) -> Any:
         """A layer that is not Keras' own, made once: other classes would be other layers."""
         if name not in self._made:
-            names = {"keras": self.keras, "tf": self.tensorflow, "__name__": "custom_layers"}
+            names: dict[str, Any] = {"keras": self._namespace, "tf": self.tensorflow}
+            names["__name__"] = "custom_layers"
             exec(CUSTOM_LAYERS[name], names)  # our own text only
             self._made[name] = names[name]
         return self._made[name]

@@ -201,6 +201,37 @@ def _counts_from_the_front(keras: Any, tf: Any) -> type:
     return Concatenate
 
 
+def _renormalizes_padding(keras: Any, tf: Any) -> type:
+    class BatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]
+        def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
+            return super().call(inputs, training=training, mask=None if self.renorm else mask)
+
+    return BatchNormalization
+
+
+def _moves_by_all_steps(keras: Any, tf: Any) -> type:
+    class BatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]
+        def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
+            before = tf.convert_to_tensor(self.moving_mean)
+            found = super().call(inputs, training=training, mask=mask)
+            if training and mask is not None:  # the sum over valid steps, divided by all
+                share = tf.reduce_mean(tf.cast(mask, before.dtype))
+                moved = tf.convert_to_tensor(self.moving_mean) - before * self.momentum
+                self.moving_mean.assign(before * self.momentum + moved * share)
+            return found
+
+    return BatchNormalization
+
+
+def _counts_behind_features(keras: Any, tf: Any) -> type:
+    class GlobalAveragePooling1D(keras.layers.GlobalAveragePooling1D):  # type: ignore[misc]
+        def call(self, inputs: Any, mask: Any = None) -> Any:
+            first = self.data_format == "channels_first"
+            return super().call(inputs, mask=None if first else mask)
+
+    return GlobalAveragePooling1D
+
+
 DEFECTS: list[tuple[str, str, Overridden]] = [
     ("Dense", "passage", _loses),
     ("Activation", "passage", _shifts),
@@ -210,6 +241,9 @@ DEFECTS: list[tuple[str, str, Overridden]] = [
     ("Softmax(mask of elements)", "layer_truth", _masks_one_axis),
     ("Softmax(mask of elements)", "layer_truth", _keeps_shares),
     ("Concatenate", "passage", _counts_from_the_front),
+    ("BatchNormalization(renorm)", "moving_statistics", _renormalizes_padding),
+    ("BatchNormalization", "moving_statistics", _moves_by_all_steps),
+    ("GlobalAveragePooling1D(features first)", "layer_truth", _counts_behind_features),
 ]
 
 
@@ -218,8 +252,8 @@ def test_a_planted_defect_is_seen(
     layer: str, property: str, defect: Overridden, seed: int, found: Implementation, ledger: Ledger
 ) -> None:
     """A mask that is lost or shifted, padding that leaks: new, by the property that names it."""
-    name = LAYER_ENTRIES[layer].layer
-    planted = Implementation(found.installed, {name: defect(found.keras, found.tensorflow)})
+    wrong = defect(found.keras, found.tensorflow)
+    planted = Implementation(found.installed, {wrong.__name__: wrong})
     assert outcome_of(planted, layer, property, ledger, seed) == "new"
 
 
