@@ -73,14 +73,23 @@ def _enumerated(layer: str, mode: str, keras_major: int) -> Iterator[Stratum]:
     """All that is small, in chunks, made one after the other as they are met."""
     for rank in (2, 3, 4):
         every = functools.partial(every_small, layer, mode, keras_major, (rank,))  # type: ignore[arg-type]
-        chunk = functools.lru_cache(maxsize=1)(_chunks(every()))
+        chunk = _chunks(every())
         for first in range(0, sum(1 for _ in every()), _CHUNK):
             examples = st.just(first).map(chunk)
             yield Stratum(f"rank {rank}, sizes 1 to 4, from {first}", examples, once=True)
 
 
 def _chunks(cases: Iterator[BroadcastCase]) -> Callable[[int], tuple[BroadcastCase, ...]]:
-    return lambda first: tuple(itertools.islice(cases, _CHUNK))
+    """The next cases for each number that is new; the last ones are kept, to be met again."""
+    kept: dict[int, tuple[BroadcastCase, ...]] = {}
+
+    def chunk(first: int) -> tuple[BroadcastCase, ...]:  # Hypothesis looks into a plain function
+        if first not in kept:
+            kept.clear()
+            kept[first] = tuple(itertools.islice(cases, _CHUNK))
+        return kept[first]
+
+    return chunk
 
 
 def simpler_product(case: BroadcastCase) -> Iterator[BroadcastCase]:

@@ -235,7 +235,10 @@ class CellRunner:
                 self._lies_outside(self._facts(case)) for case in cases
             )
 
-        return self._drawn(stratum.examples.filter(outside), f"{stratum.name} {round_} outside")
+        try:
+            return self._drawn(stratum.examples.filter(outside), f"{stratum.name} {round_} outside")
+        except hypothesis.errors.Unsatisfiable:  # all that there is lies inside
+            return None
 
     def _lies_outside(self, facts: frozenset[str]) -> bool:
         return not any(region.covers(facts) for region in self.regions)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import strategies as st
 
+from catalogue.broadcasting import BroadcastCase
 from execution.implementation import Implementation, installed
 from execution.running import Execution, Runner
 from properties.alternatives import ALTERNATIVES
 from properties.cells import Cell, Profile
+from properties.families import FAMILIES
 from properties.layer_departures import DEPARTURES
 from properties.running import CellRunner
+from properties.strata import Strata, Stratum
 from properties.surveying import Rule, separating
 from reports.ledger import Deviation, Instead, Ledger, Pattern, Pin, Region
 
@@ -115,6 +120,18 @@ def test_a_region_that_covers_what_is_drawn_is_drawn_around(found: Implementatio
     result = run(found, lambda a, b: a * b, inside)
     assert result["outside"] > 0
     assert result["outcome"] == "holds"
+
+
+def test_what_is_given_whole_and_lies_inside_is_met(
+    found: Implementation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of examples that are listed and all known there are no others: the cell goes on."""
+    inside = BroadcastCase((2, 3, 4), (2, 3, 1), static=True)
+    strata = Strata((Stratum("listed", st.just((inside,)), once=True),))
+    family = dataclasses.replace(FAMILIES["broadcasting"], strata=lambda *given: strata)
+    monkeypatch.setitem(FAMILIES, "broadcasting", family)
+    known = entry(region=Region(all=("static",)), pins=())
+    assert run(found, lambda a, b: a * b, known)["outcome"] == "holds"
 
 
 # -- surveys ---------------------------------------------------------------------------------
