@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any, Literal
 
 from catalogue.custom_measures import CUSTOM_MEASURES
 from catalogue.expressions import Expression
 from catalogue.specs import Argument, Spec
 from catalogue.training_cases import GivenAs, Kind, Nest, Way
 
-__all__ = ["Batch", "Given", "Head", "Measure", "Model", "Train"]
+__all__ = ["Batch", "Compiled", "Given", "Head", "Measure", "Model", "Train"]
+
+Compiled = Literal["", "eagerly", "by XLA", "two batches at once"]
+"""How a model is compiled: for the mode that it is run in, or otherwise."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +61,7 @@ class Model:
     The optimizer is plain SGD of learning rate 1: an update is the gradient. Several outputs are
     spoken of by place or by name (`nest`), and called `a`, `b`, ... ; their losses are weighed by
     `loss_weights`, where there are any. A `saved` model is one that was saved and loaded since.
+    A model may be `compiled` otherwise than for the mode that it is run in.
     """
 
     name: str
@@ -65,6 +70,16 @@ class Model:
     nest: Nest = "list"
     loss_weights: tuple[float, ...] = ()
     saved: bool = False
+    compiled: Compiled = ""
+
+    def options(self, mode: str) -> dict[str, Any]:
+        """What `compile` is told of how to run."""
+        if self.compiled == "by XLA":
+            return {"jit_compile": True}
+        if mode == "eager" or self.compiled == "eagerly":
+            return {"run_eagerly": True}
+        several = {"steps_per_execution": 2} if self.compiled else {}
+        return {"jit_compile": mode == "xla", **several}
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -64,7 +64,7 @@ class Models:
 
     def built(self, step: Model) -> _Compiled:
         """The compiled model, with its weights at the start and no metrics seen."""
-        key = (repr(step.heads), step.nest, step.loss_weights, step.saved)
+        key = (repr(step.heads), step.nest, step.loss_weights, step.saved, step.compiled)
         compiled = self._models.get(key)
         if compiled is None:
             with self.counters.of("compile"):
@@ -93,7 +93,7 @@ class Models:
             inputs if len(inputs) > 1 else inputs[0], outputs if several else outputs[0]
         )
         losses = [self._measure(head.loss) for head in step.heads]
-        options: dict[str, Any] = {}
+        options = step.options(self.mode)
         if several and step.loss_weights:
             options["loss_weights"] = nested(step, list(step.loss_weights), list)
         model.compile(
@@ -101,8 +101,6 @@ class Models:
             loss=nested(step, losses, list),
             metrics=self._measures(step, [head.metrics for head in step.heads]),
             weighted_metrics=self._measures(step, [head.weighted_metrics for head in step.heads]),
-            run_eagerly=self.mode == "eager",
-            jit_compile=self.mode == "xla",
             **options,
         )
         if step.saved:

@@ -55,7 +55,7 @@ def print_model(printer: Any, step: Model, mode: str) -> None:
         if any(each):
             texts = [f"[{', '.join(one.source() for one in measures)}]" for measures in each]
             options.append(f"{argument}={_nested(step, texts)}")
-    options.append("run_eagerly=True" if mode == "eager" else f"jit_compile={mode == 'xla'}")
+    options += [f"{argument}={value}" for argument, value in step.options(mode).items()]
     lines.append(f"{name}.compile({', '.join(options)})")
     if step.saved:
         printer.preamble += [] if _TEMPFILE in printer.preamble else [_TEMPFILE]

@@ -97,6 +97,11 @@ def _validations(one: TrainingConfiguration) -> set[Any]:
     return {(split_apart(one), weighed), ("pooled", one.pooled)}
 
 
+def _masks(one: TrainingConfiguration) -> set[Any]:
+    """How steps are masked, and whether samples are weighed."""
+    return {("mask", one.mask), ("weighed", one.sample_weight != "absent")}
+
+
 def _classes(one: TrainingConfiguration) -> set[Any]:
     """What classes are weighed beside, of what, and how the loss is given and reduced."""
     beside = ("beside", one.mask)
@@ -105,6 +110,7 @@ def _classes(one: TrainingConfiguration) -> set[Any]:
 
 _COVERED: dict[str, Callable[[TrainingConfiguration], set[Any]]] = {
     "class_weights": _classes,
+    "compiled_alike": _masks,
     "saved_training": _arguments,
     "epochs_and_validation": _validations,
 }

@@ -11,7 +11,7 @@ import numpy as np
 from catalogue.expressions import Expression, Output, expression, literal
 from catalogue.training import OUTPUTS, STANDING, measure_of
 from catalogue.training_cases import LOOPS, TrainingCase, Way, split_apart
-from catalogue.training_steps import Given
+from catalogue.training_steps import Compiled, Given
 from properties.comparisons import Agrees, Plan
 from properties.registry import declare
 from properties.training_setting import TrainingSetting, halves
@@ -90,6 +90,47 @@ def epochs_and_validation(case: TrainingCase) -> Plan:
     validation = Agrees("validation", validated, after, setting.tolerance)
     found = setting.agree("b", "a", setting.tolerance)
     return Plan(tuple(setting.steps), (*found, validation))
+
+
+# -- ways to compile -------------------------------------------------------------------------
+
+
+@declare(
+    family="training",
+    source=f"{_APIS} (compile: 'run_eagerly', 'jit_compile: whether to use XLA compilation when "
+    "compiling a model'; 'steps_per_execution: the number of batches to run "
+    "during each single compiled function call')",
+    of=lambda layer: layer in STANDING and measure_of(layer).activation != "identity",
+    applies=lambda case: (
+        _plainly_weighed(case) and case.reduction is not None and case.policy == "float32"
+    ),
+    choices=("ragged",),
+    dear=True,
+)
+def compiled_alike(case: TrainingCase) -> Plan:
+    """However a model is compiled, it has the same loss and metrics, and learns the same: for
+    eager calls, by XLA, or to run several batches at once."""
+    case = msgspec.structs.replace(case, way="fit" if case.trains else "evaluate")
+    if case.batches[0].batch == 1:
+        return Plan((), ())
+    setting = TrainingSetting(case)
+    batches = halves(setting)
+    setting.model()
+    setting.train("a", *batches)
+    found = []
+    ways: tuple[tuple[str, Compiled], ...] = (
+        ("eager", "eagerly"),
+        ("xla", "by XLA"),
+        ("twos", "two batches at once"),
+    )
+    for name, compiled in ways:
+        setting.model(name=f"{name}_model", compiled=compiled)
+        setting.train(name, *batches, model=f"{name}_model")
+        found += [
+            dataclasses.replace(one, name=f"{one.name}, {compiled}")
+            for one in setting.agree(name, "a", setting.tolerance)
+        ]
+    return Plan(tuple(setting.steps), tuple(found))
 
 
 # -- weights of classes ----------------------------------------------------------------------

@@ -90,16 +90,17 @@ class TrainingSetting(TrainingArrays):
                 metrics = (self.measure,)
         return Head(tuple(layers), self.rest, loss, metrics, weighted, mask == "travelling")
 
-    def model(
-        self, mask: MaskWay | None = None, name: str = "model", *, saved: bool = False
-    ) -> str:
-        """Build the model, its own output masked in this way, and give its name."""
+    def model(self, mask: MaskWay | None = None, name: str = "model", **options: Any) -> str:
+        """Build the model, its own output masked in this way, and give its name.
+
+        `options` are what else a `Model` says.
+        """
         case = self.case
         heads = self._ordered(self.head(mask), (one.head() for one in self.beside))
         factors = case.loss_weights
         if factors:
             factors = self._ordered(factors[0], factors[1:])
-        self.steps.append(Model(name, heads, case.weights, case.nest, factors, saved))
+        self.steps.append(Model(name, heads, case.weights, case.nest, factors, **options))
         return name
 
     @property

@@ -15,6 +15,9 @@ __all__ = [
     "exchanged",
     "loss_weights_ignored",
     "lost",
+    "lost_by_xla",
+    "lost_eagerly",
+    "lost_in_several_batches",
     "lost_in_tests",
     "masking_shifted",
     "metrics_weighed_beside",
@@ -60,6 +63,21 @@ def model(compute_loss: Callable[..., Any]) -> Overrides:
 def lost(tf: Any, model: Any, real: Any, y: Any, p: Any, w: Any) -> Any:
     """The model forgets the mask."""
     return real(y, tf.identity(p), w)
+
+
+def lost_by_xla(tf: Any, model: Any, real: Any, y: Any, p: Any, w: Any) -> Any:
+    """The model forgets the mask where it is compiled by XLA."""
+    return real(y, tf.identity(p) if model.jit_compile else p, w)
+
+
+def lost_eagerly(tf: Any, model: Any, real: Any, y: Any, p: Any, w: Any) -> Any:
+    """The model forgets the mask where it runs eagerly."""
+    return real(y, tf.identity(p) if model.run_eagerly else p, w)
+
+
+def lost_in_several_batches(tf: Any, model: Any, real: Any, y: Any, p: Any, w: Any) -> Any:
+    """The model forgets the mask where it runs several batches at once."""
+    return real(y, tf.identity(p) if model.steps_per_execution > 1 else p, w)
 
 
 def lost_in_tests(tf: Any, model: Any, real: Any, y: Any, p: Any, w: Any) -> Any:

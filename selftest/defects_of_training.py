@@ -279,6 +279,27 @@ TRAINING_DEFECTS: list[TrainingDefect] = [
         models.validation_unweighed,
     ),
     _defect(
+        "mask lost by XLA",
+        "A model that is compiled by XLA forgets the mask.",
+        "compiled_alike",
+        _SUM,
+        models.model(models.lost_by_xla),
+    ),
+    _defect(
+        "mask lost eagerly",
+        "A model that runs eagerly forgets the mask.",
+        "compiled_alike",
+        _SUM,
+        models.model(models.lost_eagerly),
+    ),
+    _defect(
+        "mask lost in several batches",
+        "A model that runs several batches at once forgets the mask.",
+        "compiled_alike",
+        _SUM,
+        models.model(models.lost_in_several_batches),
+    ),
+    _defect(
         "classes left out weigh nothing",
         "A class without a weight counts nothing.",
         "class_weights",
