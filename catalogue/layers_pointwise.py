@@ -117,7 +117,7 @@ ENTRIES = (
     ),
     _random_layer("GaussianNoise", "gaussian_noise", rate="stddev"),
     _random_layer("GaussianDropout", "gaussian_dropout"),
-    _random_layer("AlphaDropout", "alpha_dropout", noise_shapes=(None, (None, 1, None))),
+    _random_layer("AlphaDropout", "alpha_dropout", noise_shapes=(None, (1, 1, 1))),
     LayerEntry(
         "ActivityRegularization",
         "layers/regularization_layers/activity_regularization",

@@ -350,6 +350,7 @@ class Models:
             loss = compiled.losses[place](label, prediction, *given)
             if len(several) == 1:
                 return loss
+            loss = self._tf.cast(loss, "float32")  # losses may differ in precision
             factors = compiled.step.loss_weights
             total = total + (factors[place] * loss if factors else loss)
         return total

@@ -266,6 +266,7 @@ def _by_hand(printer: Any, step: Train, model: Model, batch: Batch) -> list[str]
             one = f"tf.identity({one})"
         arguments = ", ".join(filter(None, [printer.operand(given.labels), one, weight]))
         call = f"{step.model}_losses[{place}]({arguments})"
+        call = f"tf.cast({call}, 'float32')" if several else call
         factors = model.loss_weights
         losses.append(f"{factors[place]} * {call}" if several and factors else call)
     lines.append(f"    loss = {' + '.join(losses)}")

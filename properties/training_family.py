@@ -162,7 +162,9 @@ def training_traits(case: TrainingCase) -> frozenset[str]:
         "steps_appended": case.inserted > 0,
         "single_position": values == (1,) * len(values),
         "nothing_counts": not all(
-            setting.counts(place).any() for place in range(len(case.batches))
+            one.counts(place).any()
+            for one in (setting, *setting.beside)
+            for place in range(len(case.batches))
         ),
         "pooled": case.pooled,
         "several_outputs": bool(case.beside),
