@@ -195,6 +195,8 @@ class Models:
         numbers = {name: self._plain(value) for name, value in logs.items()}
         if step.way in TRAINS:
             state = [np.asarray(weight) for weight in compiled.weights]
+            if not all(np.isfinite(one).all() for one in state):
+                self._forget(model.optimizer)
         validation = {
             name.removeprefix("val_"): numbers.pop(name)
             for name in list(numbers)
@@ -211,6 +213,14 @@ class Models:
             loss, _, metrics = _parted(validation, compiled.step)
             found[f"{step.name}.validation"] = (loss, *metrics)
         return found
+
+    def _forget(self, optimizer: Any) -> None:
+        """Take NaN out of an optimizer: plain SGD of Keras 2 multiplies a last update by 0."""
+        kept = optimizer.variables
+        for one in kept() if callable(kept) else kept:
+            value = np.asarray(one)
+            if value.dtype.kind == "f" and not np.isfinite(value).all():
+                one.assign(self._tf.zeros(value.shape, value.dtype))
 
     def _called(self, compiled: _Compiled, step: Train) -> Mapping[str, Any]:
         """Call a method of the model, on the arrays of the only batch or on a dataset."""

@@ -310,6 +310,7 @@ _TRAINING_BATCH = recurrent_traits.OF_BATCH | {
     "batch_equals_inner",
     "single_position",
     "nothing_counts",
+    "half_counts_nothing",
     "fewer_axes_fit_behind",
     "fewer_axes_alike",
 }

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from catalogue.cases import RaggedBatch
 from catalogue.training import MEASURES, OUTPUTS, STANDING, measure_of
@@ -165,6 +166,11 @@ def training_traits(case: TrainingCase) -> frozenset[str]:
             one.counts(place).any()
             for one in (setting, *setting.beside)
             for place in range(len(case.batches))
+        ),
+        "half_counts_nothing": any(
+            not half.any()
+            for one in (setting, *setting.beside)
+            for half in np.array_split(one.counts(), [case.batches[0].batch // 2])
         ),
         "pooled": case.pooled,
         "several_outputs": bool(case.beside),
