@@ -102,6 +102,39 @@ class NotingList(keras.layers.Layer):  # notes the masks of a list of tensors
             joined = joined & one
         return joined"""
 
+_NOTING_DICT = """\
+class NotingDict(keras.layers.Layer):  # notes the masks of a dict of tensors
+    class Inside(keras.layers.Layer):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.supports_masking = True
+
+        def call(self, inputs, mask=None):
+            noted = []
+            for name, x in sorted(inputs.items()):
+                one = None if mask is None else mask[name]
+                noted.append(-tf.ones(tf.shape(x)[:2]) if one is None else tf.cast(one, "float32"))
+            return tf.add_n([inputs[name] for name in sorted(inputs)]), *noted
+
+        def compute_mask(self, inputs, mask=None):
+            return None
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.inside = self.Inside(dtype=self.dtype_policy)
+
+    def call(self, inputs):
+        return self.inside({"ab"[k]: x for k, x in enumerate(inputs)})
+
+    def compute_mask(self, inputs, mask=None):
+        masks = [one for one in mask or [] if one is not None]
+        return masks[0] & masks[-1] if masks else None"""
+
+_PLAIN_SUM = """\
+class PlainSum(keras.layers.Layer):  # of several tensors; says nothing of masks
+    def call(self, inputs):
+        return tf.add_n(inputs)"""
+
 _NOTING_BESIDE = """\
 class NotingBeside(keras.layers.Layer):  # notes the mask of its inputs, whatever else it is given
     def __init__(self, **kwargs):
@@ -145,6 +178,8 @@ CUSTOM_LAYERS: dict[str, str] = {
     "FeaturesFirst": _FEATURES_FIRST,
     "Noting": _NOTING,
     "NotingList": _NOTING_LIST,
+    "NotingDict": _NOTING_DICT,
+    "PlainSum": _PLAIN_SUM,
     "NotingBeside": _NOTING_BESIDE,
     "NotingNamed": _NOTING_NAMED,
     "TimesTwo": _TIMES_TWO,

@@ -51,6 +51,15 @@ _CAUSAL_ALONE: tuple[dict[str, Any], ...] = tuple(
     )
 )
 
+# Causal, of known sizes, with a mask of the value: which may have more steps than the query, of
+# which those behind take part as well.
+_CAUSAL_OF_KNOWN_SIZES: dict[str, Any] = {
+    "masks": ("travelling", "mm"),
+    "static": True,
+    "call use_causal_mask": True,
+    "dropout": 0.0,
+}
+
 # -- what comes out --------------------------------------------------------------------------
 
 
@@ -255,7 +264,7 @@ ENTRIES = (
         call_domains=_CALLED,
         sequences=_ATTENDED,
         explicit=True,
-        together=_CAUSAL_ALONE[:2],
+        together=(*_CAUSAL_ALONE[:2], _CAUSAL_OF_KNOWN_SIZES),
         most=_MORE,
         masks=2,
         trainings=(None, False, True),
@@ -275,7 +284,7 @@ ENTRIES = (
         call_domains=_CALLED,
         sequences=_ATTENDED,
         explicit=True,
-        together=_CAUSAL_ALONE[:2],
+        together=(*_CAUSAL_ALONE[:2], _CAUSAL_OF_KNOWN_SIZES),
         most=_MORE,
         masks=2,
         trainings=(None, False, True),
@@ -295,7 +304,7 @@ ENTRIES = (
             "output_shape": (None, (3,), (2, 2)),
             **_DROPPED,
         },
-        together=_CAUSAL_ALONE,
+        together=(*_CAUSAL_ALONE, _CAUSAL_OF_KNOWN_SIZES),
     ),
     # Keras 3 takes masks of query, value and key as arguments; the page does not name them.
     _multi_head(
@@ -325,7 +334,7 @@ ENTRIES = (
         "GroupQueryAttention",
         {"head_dim": (2, 3), "use_bias": (True, False), **_DROPPED},
         explicit=True,
-        together=_CAUSAL_ALONE,
+        together=(*_CAUSAL_ALONE, _CAUSAL_OF_KNOWN_SIZES),
         since="3.0",
     ),
     _group_query("GroupQueryAttention(window and gate)", _LATER, most=_FEWER, since="3.15"),

@@ -21,6 +21,8 @@ _RESTS = ((2,), (1,), (3,))
 NOTING: dict[str, int | None] = {
     "Noting": 1,
     "NotingList": None,
+    "NotingDict": None,
+    "Noting(by keyword)": 1,
     "NotingBeside": 1,
     "NotingNamed": None,
 }
@@ -41,6 +43,10 @@ def noted(case: LayerCase) -> list[np.ndarray]:
 
 def _positive(given: Given) -> np.ndarray:
     return np.asarray(np.maximum(given.inputs[0], 0))
+
+
+def _sum(given: Given) -> np.ndarray:
+    return np.asarray(sum(given.inputs))
 
 
 def _positive_where_valid(given: Given) -> np.ndarray:
@@ -94,6 +100,16 @@ ENTRIES = (
         stops=True,
         sequences=Sequences(rests=_RESTS),
     ),
+    # The same of several tensors, whichever of them has a mask.
+    LayerEntry(
+        "PlainSum",
+        _PAGE,
+        dropped,
+        _sum,
+        isolates=False,
+        stops=True,
+        sequences=Sequences(counts=(2, 3), rests=_RESTS),
+    ),
     LayerEntry("Doubling", _PAGE, _mask_twice, _twice, sequences=Sequences(rests=_RESTS)),
     # What a layer inside has masked already leaves the other outputs to `compute_mask`.
     LayerEntry(
@@ -127,6 +143,29 @@ ENTRIES = (
         explicit=True,
         trainings=(None, False, True),
         outputs=_outputs,
+    ),
+    # A call may name its tensor.
+    LayerEntry(
+        "Noting(by keyword)",
+        _PAGE,
+        kept,
+        None,
+        isolates=False,
+        of="Noting",
+        parameters=("inputs",),
+        outputs=_outputs,
+        most=8,
+    ),
+    # "A mask or list of masks": of a dict of tensors, a dict.
+    LayerEntry(
+        "NotingDict",
+        _PAGE,
+        joined,
+        None,
+        isolates=False,
+        sequences=Sequences(counts=(2,), rests=_RESTS),
+        outputs=_outputs,
+        most=8,
     ),
     # The mask is that of `inputs`, "the first positional argument"; a context is a second tensor.
     LayerEntry(

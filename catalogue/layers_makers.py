@@ -20,6 +20,7 @@ __all__ = ["EMBEDDING", "ENTRIES", "embedded", "masking_source", "token_source"]
 _Shapes = list[tuple[int, ...]]
 
 TOKENS = 11  # the vocabulary with 0, which is padding: an index of 0 to 10
+_MANY_TOKENS = 700  # of which some are no bytes
 
 # Values that float16 holds, and one that each dtype holds as another number.
 _MASK_VALUES: tuple[Argument, ...] = (0.0, -1.0, 0.1, 1e4)
@@ -99,29 +100,50 @@ def _unless_masked(given: Given) -> np.ndarray:
 # -- Embedding -------------------------------------------------------------------------------
 
 
-def token_dtype(case: LayerCase) -> str:
-    """The dtype of tokens: integers of several sizes, by turns with the dtypes of a case."""
-    if case.policy == "mixed_float16":
+_OF_FLOATS = 4  # each fourth tensor: what `keras.Input` makes of it where nobody names a dtype
+
+
+def token_dtype(case: LayerCase, place: int) -> str:
+    """The dtype of tokens: integers of several sizes, by turns with a case's, or floats.
+
+    A graph holds bytes of few tokens alone.
+    """
+    if case.policy == "mixed_float16" and _vocabulary(case.spec) == TOKENS:
         return "uint8"
+    if case.tensors[place].seed % _OF_FLOATS == 1:
+        return "float32"
     return {"float32": "int32", "float64": "int64"}[case.dtype]
+
+
+def _vocabulary(spec: Spec) -> int:
+    size = spec.get("input_dim", TOKENS)
+    assert isinstance(size, int)
+    return size
 
 
 def token_source(case: LayerCase, place: int, content: Content) -> tuple[str, str]:
     """Tokens from 1 on at valid steps, and the token 0 at masked ones."""
-    tensor, dtype = case.tensors[place], token_dtype(case)
-    return _tokens(tensor, 1, dtype), f"np.array(0, {dtype!r})"
+    tensor, dtype = case.tensors[place], token_dtype(case, place)
+    return _tokens(case, tensor, dtype), f"np.array(0, {dtype!r})"
 
 
-def _tokens(tensor: Tensor, first: int, dtype: str) -> str:
-    drawn = f"np.random.default_rng({tensor.seed}).integers({first}, {TOKENS}, {tensor.shape})"
+def _tokens(case: LayerCase, tensor: Tensor, dtype: str) -> str:
+    """Tokens from 1 on; of many a third ends in as many zeros as a byte has."""
+    size, seed = _vocabulary(case.spec), tensor.seed
+    drawn = f"np.random.default_rng({seed}).integers(1, {size}, {tensor.shape})"
+    if size > TOKENS:
+        often = f"np.random.default_rng({seed + 1}).random({tensor.shape}) < 0.3"
+        drawn = f"np.where({often}, 256 * (1 + {drawn} % 2), {drawn})"
     return f"{drawn}.astype({dtype!r})"
 
 
 def _carried_tokens(case: LayerCase, place: int, content: Content) -> tuple[str, str]:
     """Tokens, some of which are 0, and any token at the steps that are masked already."""
-    tensor, dtype = case.tensors[place], token_dtype(case)
+    tensor, dtype = case.tensors[place], token_dtype(case, place)
     padding = f"np.array({dict(zeros=0, ones=1).get(content, TOKENS - 1)}, {dtype!r})"
-    values = f"np.where({_whole(tensor, 0)}, np.array(0, {dtype!r}), {_tokens(tensor, 1, dtype)})"
+    values = (
+        f"np.where({_whole(tensor, 0)}, np.array(0, {dtype!r}), {_tokens(case, tensor, dtype)})"
+    )
     return values, padding
 
 
@@ -141,10 +163,14 @@ def _also_by_token(case: LayerCase) -> np.ndarray | None:
 def embedded(given: Given) -> np.ndarray:
     """The row of the table that each token names.
 
-    Source: the page of Embedding. What is there for a token that is masked it does not say.
+    Source: the page of Embedding; with `lora_rank` the product of two matrices is added to the
+    table. What is there for a token that is masked it does not say.
     """
-    (table,), (tokens,) = given.weights, given.inputs
-    rows = np.asarray(table[tokens])
+    (tokens,) = given.inputs
+    table, *factors = given.weights
+    if factors:  # of an adaptation of low rank, beside a table of zeros
+        table = table @ factors[0]
+    rows = np.asarray(table[tokens.astype("int64")])
     carried = given.case.name == _CARRIED_TOKENS
     valid = _also_by_token(given.case) if carried else _by_token(given.case)
     return rows if valid is None else np.where(valid[..., None], rows, rows.dtype.type(np.nan))
@@ -159,9 +185,17 @@ def _table(spec: Spec, shapes: _Shapes) -> _Shapes:
     return [(size, features)]
 
 
-# Initializers, regularizers, constraints and LoRA change the table, which is given.
+def _low_rank(spec: Spec, shapes: _Shapes) -> _Shapes:
+    """The matrices that are trained in place of the table."""
+    ((size, features),), rank = _table(spec, shapes), spec.get("lora_rank")
+    assert isinstance(rank, int)
+    return [(size, rank), (rank, features)]
+
+
+# Initializers, regularizers and constraints change the table, which is given.
 EMBEDDING: dict[str, Argument] = {"input_dim": TOKENS, "output_dim": 3}
 _MASK_ZERO: dict[str, tuple[Argument, ...]] = {"mask_zero": (False, True)}
+_TABLES = {**_MASK_ZERO, "input_dim": (TOKENS, _MANY_TOKENS)}
 
 ENTRIES = (
     # Nothing travels in the form `made`, so that there is no other content: it does not speak of
@@ -193,10 +227,26 @@ ENTRIES = (
         isolates=False,
         made=True,
         fixed=EMBEDDING,
-        domains=_MASK_ZERO,
+        domains=_TABLES,
         sequences=Sequences(rests=((),), folds=(0, 2)),
         weights=_table,
         source=token_source,
+    ),
+    LayerEntry(
+        "Embedding(low rank)",
+        "layers/core_layers/embedding",
+        _by_token,
+        embedded,
+        isolates=False,
+        made=True,
+        of="Embedding",
+        fixed={**EMBEDDING, "lora_rank": 1, "embeddings_initializer": "zeros"},
+        domains=_MASK_ZERO,
+        sequences=Sequences(rests=((),)),
+        weights=_low_rank,
+        source=token_source,
+        most=6,
+        since="3.2",
     ),
     LayerEntry(
         "ReversibleEmbedding",

@@ -41,6 +41,18 @@ ENTRIES = (
         # Counted from behind, steps stand at -2 where a step has no axis but features.
         applies=lambda spec, shapes: spec.get("axis") != _STEPS_FROM_BEHIND or len(shapes[0]) == 3,
     ),
+    # Steps behind steps: as many as each tensor has.
+    LayerEntry(
+        "Concatenate(other steps)",
+        "layers/merging_layers/concatenate",
+        concatenated,
+        reference.concatenation,
+        of="Concatenate",
+        fixed={"axis": 1},
+        domains={"axis": (1, -2)},
+        sequences=Sequences(counts=(2, 3), rests=((2,), (1,), (3,)), same_steps=False),
+        most=8,
+    ),
     # Along the features: every step of the first with every step of the second. With other
     # axes no steps are left, or those of one tensor are summed with those of the other.
     LayerEntry(

@@ -187,6 +187,16 @@ ENTRIES = (
         explicit=True,
         most=8,
     ),
+    LayerEntry(
+        "GlobalAveragePooling1D(by keyword)",
+        "layers/pooling_layers/global_average_pooling1d",
+        dropped,
+        layer_reference.masked_mean,
+        of="GlobalAveragePooling1D",
+        sequences=Sequences(rests=_FLAT),
+        parameters=("inputs",),
+        most=6,
+    ),
     # Knows no mask: padding takes part, and by rule 3 its user has to be told.
     LayerEntry(
         "GlobalMaxPooling1D",

@@ -158,7 +158,15 @@ LAYERS: dict[str, RecurrentEntry] = {
             "RNN(stacked cells)",
             "layers/recurrent_layers/rnn",
             _over,
-            {**_GRU, "cells": ("LSTMCell+GRUCell", "SimpleRNNCell+LSTMCell", "GRUCell+GRUCell")},
+            {
+                **_GRU,
+                "cells": (
+                    "LSTMCell+GRUCell",
+                    "SimpleRNNCell+LSTMCell",
+                    "LSTMCell+LSTMCell",  # with most states
+                    "GRUCell+GRUCell",
+                ),
+            },
         ),
     )
 }

@@ -105,8 +105,8 @@ class Call:
     operand that stands several times in a `shared` call is one tensor. Ragged tensors are given to
     eager calls alone, and handed back with zeros behind their rows; under `<name>.lengths` is how
     long these were, None for an output that is not ragged. With `saved` the call becomes a
-    Functional model, which
-    is saved in the native format, loaded and then called, eagerly. `method` is another way to
+    Functional model, which is saved in the native format, loaded and then called, eagerly; with
+    `cloned` one whose clone is given its weights and called. `method` is another way to
     run a model: `predict` or `predict_on_batch`, whose options `kwargs` are; no mask comes back
     from these.
     """
@@ -121,6 +121,7 @@ class Call:
     after: str = ""
     shared: bool = False
     saved: bool = False
+    cloned: bool = False
     method: str = ""
 
 

@@ -297,15 +297,35 @@ def count_of(what: str) -> Any:
 
 
 def precision(y: np.ndarray, p: np.ndarray, w: np.ndarray, arguments: Arguments) -> Any:
-    """True positives by all predicted ones."""
-    counts = _counts(y, p, w)
+    """True positives by all predicted ones, of one class or of the likeliest where these are asked
+    for."""
+    counts = _counts(*_asked_for(y, p, arguments), w)
     return np.nan if counts is None else _share(counts, "false positives")
 
 
 def recall(y: np.ndarray, p: np.ndarray, w: np.ndarray, arguments: Arguments) -> Any:
-    """True positives by all labelled ones."""
-    counts = _counts(y, p, w)
+    """True positives by all labelled ones, of one class or of the likeliest where these are asked
+    for."""
+    counts = _counts(*_asked_for(y, p, arguments), w)
     return np.nan if counts is None else _share(counts, "false negatives")
+
+
+def _asked_for(y: np.ndarray, p: np.ndarray, arguments: Arguments) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and predictions of `class_id`; with `top_k` the likeliest count as predicted.
+
+    Two that are alike are as good as a prediction of one half: nobody says which comes first.
+    """
+    top, one = arguments.get("top_k"), arguments.get("class_id")
+    if top:
+        ordered = np.sort(p, axis=-1)
+        least = ordered[..., -top][..., None]
+        near = np.zeros_like(p, bool)
+        if p.shape[-1] > top:
+            near |= np.abs(least - ordered[..., -top - 1][..., None]) < 1e-3
+        p = np.where(near, 0.5, (p >= least).astype(p.dtype)).astype(p.dtype)
+    if one is not None:
+        y, p = y[..., one : one + 1], p[..., one : one + 1]
+    return y, p
 
 
 def _share(counts: dict[str, Any], others: str) -> Any:

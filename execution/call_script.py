@@ -36,13 +36,13 @@ def print_call(printer: Printer, step: Call) -> None:
     """Write a call, and keep its outputs; and masks or warnings, where they are asked for."""
     printer.taken.add(step.name)
     printer.outputs[step.name] = step.outputs
-    eager = (step.mode or printer.mode) == "eager" or step.saved or bool(step.method)
+    eager = (step.mode or printer.mode) == "eager" or step.saved or step.cloned or bool(step.method)
     call = _called(printer, step) if eager else _graph(printer, step)
     if f"{step.name}{TOLD}" in printer.asked:
         _told(printer, step, call)
         return
-    if step.saved:
-        call = _saved(printer, step)
+    if step.saved or step.cloned:
+        call = _made_again(printer, step)
     if step.method:
         arrays = ", ".join(printer.operand(leaf) for leaf in leaves_of(step))
         options = "".join(f", {name}={value!r}" for name, value in step.kwargs.items())
@@ -165,18 +165,27 @@ def print_symbolic_call(printer: Printer, step: SymbolicCall) -> None:
     ]
 
 
-def _saved(printer: Printer, step: Call) -> str:
-    """Make a Functional model of a call, save and load it; the text that calls it."""
-    printer.preamble.append("import tempfile\n")
+def _made_again(printer: Printer, step: Call) -> str:
+    """Make a Functional model of a call, save and load it or clone it; the text that calls it."""
     texts, names = _symbols(printer, step)
     leaves = ", ".join(f"tf.constant({printer.operand(leaf)})" for leaf in leaves_of(step))
     printer.lines += [
         f"inputs = [{', '.join(texts)}]",
         f"model = keras.Model(inputs, {_called(printer, step, names)})",
-        'path = tempfile.mkdtemp() + "/model.keras"',
-        "model.save(path)",
-        "model = keras.models.load_model(path, custom_objects=globals())",
     ]
+    if step.saved:
+        printer.preamble.append("import tempfile\n")
+        printer.lines += [
+            'path = tempfile.mkdtemp() + "/model.keras"',
+            "model.save(path)",
+            "model = keras.models.load_model(path, custom_objects=globals())",
+        ]
+    else:
+        printer.lines += [
+            "clone = keras.models.clone_model(model)",
+            "clone.set_weights(model.get_weights())",
+            "model = clone",
+        ]
     return f"model([{leaves}])"
 
 

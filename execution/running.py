@@ -34,7 +34,7 @@ from execution.layers import Built, Layers
 from execution.products import Inapplicable, Products
 from execution.ragged import lengths_of, padded
 from execution.results import MODES, Counters, Execution, Failure, Results
-from execution.symbols import saved_and_loaded, symbolic_inputs
+from execution.symbols import cloned, saved_and_loaded, symbolic_inputs
 from execution.tracing import Calls, of_masks
 from execution.training import Models
 
@@ -156,10 +156,11 @@ class Runner:
                 found = getattr(scope[step.layer].layer, step.method)(given, **options)
                 arrays = [np.asarray(array) for array in self._tf.nest.flatten(found)]
                 told, presence, mask_arrays = [], [False] * len(arrays), []
-        elif step.saved:
-            with self.counters.of("save and load"):
+        elif step.saved or step.cloned:
+            with self.counters.of("save and load" if step.saved else "clone"):
                 inputs, outputs, _ = self._on_symbols(step, scope, results)
-                model = saved_and_loaded(self.implementation, inputs, outputs)
+                again = saved_and_loaded if step.saved else cloned
+                model = again(self.implementation, inputs, outputs)
                 tensors = self._tf.nest.flatten(model([self._tensor(v) for v in values]))
                 masks = [getattr(tensor, "_keras_mask", None) for tensor in tensors]
                 told = []

@@ -31,6 +31,16 @@ def symbolic_inputs(
     return found
 
 
+def cloned(implementation: Implementation, inputs: list[Any], outputs: list[Any]) -> Any:
+    """A clone of the Functional model of these symbolic tensors, with its weights."""
+    keras = implementation.keras
+    model = keras.Model(inputs, outputs)
+    with keras.utils.custom_object_scope(implementation.custom_layers):
+        clone = keras.models.clone_model(model)
+    clone.set_weights(model.get_weights())
+    return clone
+
+
 def saved_and_loaded(implementation: Implementation, inputs: list[Any], outputs: list[Any]) -> Any:
     """The Functional model of these symbolic tensors, saved in the native format and loaded."""
     keras = implementation.keras

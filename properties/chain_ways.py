@@ -63,7 +63,8 @@ def _known_by_name(case: ChainCase) -> bool:
 )
 def runs_agree(case: ChainCase) -> Plan:
     """Run in any way, a model gives the same: in a graph, eagerly, by `predict_on_batch`, in groups
-    of rows, and, a third of the chains each, by `predict`, from a file or compiled by XLA.
+    of rows, and, a third of the chains each, by `predict`, from a file or compiled by XLA; and so
+    does its clone.
 
     `predict` makes two batches, of which the last is smaller.
     """
@@ -80,6 +81,9 @@ def runs_agree(case: ChainCase) -> Plan:
         setting.call("first", model, mode="eager", at=f":{rows // 2}")
         setting.call("rest", model, mode="eager", at=f"{rows // 2}:")
         comparisons += _in_groups(setting)
+    if case.weights % 2 and _known_by_name(case):
+        setting.call("clone", model, cloned=True)
+        comparisons += _agree(setting, "cloned", "clone")
     if case.weights % 3 == 0:  # the dear ones, on a share
         options = {} if case.sizes == "known" else {"batch_size": rows // 2 + 1}
         setting.call("predicted", model, method="predict", options=options)

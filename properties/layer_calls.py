@@ -282,9 +282,11 @@ def wrong_mask_refused(case: LayerCase) -> Plan:
     covering=True,
 )
 def round_trip(case: LayerCase) -> Plan:
-    """Restored from its configuration or from a file, a layer gives the same, masks included.
+    """Restored from its configuration or from a file, or cloned with its model, a layer gives the
+    same, masks included.
 
-    The file holds the configuration, so that a third of what is drawn goes into one.
+    The file holds the configuration, so that a third of what is drawn goes into one; and a third
+    is cloned.
     """
     setting = LayerSetting(case)
     setting.layer(fresh=True)  # a layer that has been called may remember it
@@ -295,6 +297,9 @@ def round_trip(case: LayerCase) -> Plan:
     if case.weights % 3 == 0:
         setting.call("saved_y", saved=True)
         ways.append(("saved", "saved_y"))
+    elif case.weights % 3 == 1:
+        setting.call("cloned_y", cloned=True)
+        ways.append(("cloned", "cloned_y"))
     comparisons: list[Comparison] = []
     for what, name in ways:
         for one in _outputs_agree(setting, name, "y", tolerance=setting.tolerance):

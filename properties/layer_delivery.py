@@ -38,6 +38,8 @@ def layer_delivery(case: LayerCase) -> Plan:
         Agrees(f"mask of {name}", Output("y", 1 + k), expected[k], None, level)
         for k, name in enumerate(_names(case))
     ]
+    if case.name == "NotingDict":  # whose layer inside is given none
+        return Plan(tuple(setting.steps), tuple(comparisons))
     given = _given(setting)
     explicit = _explicit(case, given)
     setting.steps.append(dataclasses.replace(call, name="z", kwargs={**call.kwargs, **explicit}))

@@ -171,9 +171,11 @@ def training_configurations(
         in_turn = in_turn[: len(rows)]
         # The default one beside weights of steps too: of valid steps, some of weight 0, it is the
         # number that divides.
-        fixed += [{"reduction": reductions[0], "given as": "object"}] * 2
-        rows += rows[1:2] * 2
-        in_turn += ["test step", "train step"]
+        # A sum as well: it divides by none.
+        for reduction in (reductions[0], reductions[0], "sum"):
+            fixed.append({"reduction": reduction, "given as": "object"})
+            rows += rows[1:2]
+        in_turn += ["test step", "train step", "test step"]
     found = []
     for row, way, chosen in zip(rows, in_turn, spread(fixed, domains, seed=seed), strict=False):
         mask, sample_weight, _, rank = row
