@@ -133,7 +133,7 @@ def _unchanged(
 def _rows_of_table(
     layer: Spec, x: np.ndarray, mask: np.ndarray | None, weights: list[np.ndarray]
 ) -> np.ndarray:
-    return np.asarray(weights[0][x])
+    return np.asarray(weights[0][x.astype("int64")])
 
 
 _SLICES: dict[str, _Slice] = {

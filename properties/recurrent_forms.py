@@ -101,6 +101,24 @@ def restored_is_the_same(case: RecurrentCase) -> Plan:
 
 @declare(
     family="recurrent",
+    source="keras.io/guides/functional_api: a model of a layer's symbolic call; "
+    "keras.io/api/models/model_saving_apis, clone_model: 'a new model with the same functionality "
+    "as the given model'",
+    applies=lambda case: not case.spec.get("stateful"),
+    share=6,
+)
+def functional_is_the_same(case: RecurrentCase) -> Plan:
+    """A model of a symbolic call of the layer, and a clone of it, give what the layer gives."""
+    setting = Setting(case)
+    call = setting.call("y", mode="eager")
+    setting.steps.append(dataclasses.replace(call, name="z", cloned=True))
+    agree = setting.all_agree("z", "y", tolerance=setting.tolerance)
+    mask = Agrees("mask", Output("z.mask"), Output("y.mask"))
+    return Plan(setting.plan_steps(), (*agree, mask))
+
+
+@declare(
+    family="recurrent",
     source=f"{_RNN_PAGE}, Arguments, return_state",
     applies=lambda case: not case.spec.get("return_state"),
     share=4,
