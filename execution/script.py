@@ -39,6 +39,10 @@ from execution.training_script import print_model, print_train
 __all__ = ["fails", "raised", "script"]
 
 
+# Layers that have weights besides those that training changes: they stay as they are made.
+_NOT_ALL_TRAINED = ("BatchNormalization", "SpectralNormalization")
+
+
 def script(
     steps: tuple[Step, ...],
     ending: list[str],
@@ -196,6 +200,12 @@ def _print_build(printer: Printer, step: Build) -> None:
     else:
         printer.lines.append(f"{step.name}.build({shape})")
     printer.lines.append(f"rng = np.random.default_rng({step.weights})")
+    if spec.layer in _NOT_ALL_TRAINED or spec.get("lora_rank"):
+        printer.lines += [
+            f"for w in {step.name}.trainable_weights:",
+            f"    w.assign({weights.SOURCE})",
+        ]
+        return
     printer.lines.append(
         f"{step.name}.set_weights([{weights.SOURCE} for w in {step.name}.get_weights()])"
     )

@@ -80,6 +80,8 @@ def ending(
     sides = {"left": comparison.left, "right": comparison.right}
     if mismatch.exception is not None:
         return ["# the call above raises"], dict(sides)
+    if mismatch.kind == "wrong dtype":
+        return ["assert np.asarray({left}).dtype == np.asarray({right}).dtype"], dict(sides)
     if comparison.tolerance is None:
         return ["np.testing.assert_array_equal({left}, {right})"], dict(sides)
     bound = f"{mismatch.bound or 0:.6g}"

@@ -167,7 +167,8 @@ def training_traits(case: TrainingCase) -> frozenset[str]:
             for one in (setting, *setting.beside)
             for place in range(len(case.batches))
         ),
-        "half_counts_nothing": any(
+        "half_counts_nothing": case.batches[0].batch > 1
+        and any(
             not half.any()
             for one in (setting, *setting.beside)
             for half in np.array_split(one.counts(), [case.batches[0].batch // 2])

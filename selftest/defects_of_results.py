@@ -170,7 +170,21 @@ def _incomplete_configuration(real: Any, layer: Any) -> Any:
     return {k: value for k, value in real(layer).items() if k != "zero_output_for_mask"}
 
 
+def _unmasked_on_symbols(real: Any, layer: Any, sequences: Any, *args: Any, **kwargs: Any) -> Any:
+    if type(sequences).__name__ == "KerasTensor":
+        kwargs.pop("mask", None)
+    return real(layer, sequences, *args, **kwargs)
+
+
 RESULT_DEFECTS = [
+    Defect(
+        "mask of a symbolic call forgotten",
+        "A model of a symbolic call has no mask that was given to it.",
+        ("functional_is_the_same",),
+        "LSTM",
+        _real,
+        {"__call__": _unmasked_on_symbols},
+    ),
     Defect(
         "states running",
         "At masked steps the output is held, the states run on.",

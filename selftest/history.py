@@ -184,7 +184,10 @@ BUGS = (
         "layer_truth",
         "py311-tf216-keras300",
         "py311-tf216-keras30",
-        _region("training=True", "rank=3", any=(("explicit_mask",), *_SAME_DTYPE)),
+        # Along an axis that is counted from the batch's on there is another one.
+        _region(
+            "training=True", "rank=3", any=(("explicit_mask",), *_SAME_DTYPE), none=("axis=2",)
+        ),
     ),
     Bug(
         "keras#19093",

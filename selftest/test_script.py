@@ -288,6 +288,7 @@ LONGEST = {
     "return_state_is_an_addition": 16,
     "second_call": 16,
     "restored_is_the_same": 17,  # the layer is built twice
+    "functional_is_the_same": 17,  # and so is a model of it
     "last_output_is_last_step": 16,
     "unrolled_equals_looped": 16,
     "stateful_chunks": 18,
