@@ -243,6 +243,22 @@ DEFECTS = [
         ),
     ),
     Planted(
+        "looks at the last byte of a token",
+        "Embedding",
+        "passage",
+        lambda keras, tf, found: _embedding(
+            keras, tf, made=lambda x: tf.cast(x, "int32") % 256 != 0
+        ),
+    ),
+    Planted(
+        "finds no padding among tokens that are floats",
+        "Embedding",
+        "passage",
+        lambda keras, tf, found: _embedding(
+            keras, tf, made=lambda x: tf.ones_like(x, "bool") if x.dtype.is_floating else x != 0
+        ),
+    ),
+    Planted(
         "takes the row of another step",
         "Embedding",
         "layer_truth",
