@@ -105,7 +105,7 @@ def restored_is_the_same(case: RecurrentCase) -> Plan:
     "keras.io/api/models/model_saving_apis, clone_model: 'a new model with the same functionality "
     "as the given model'",
     applies=lambda case: not case.spec.get("stateful"),
-    share=6,
+    share=8,
 )
 def functional_is_the_same(case: RecurrentCase) -> Plan:
     """A model of a symbolic call of the layer, and a clone of it, give what the layer gives."""

@@ -73,7 +73,7 @@ def _thinned(
     others in measures beside it. Of a measure that stands for its form twice as many are met.
     """
     if property.name in _COVERED:
-        least = _FEWEST if property.share >= THINNED else _MOST
+        least = _FEW.get(property.name, _FEWEST) if property.share >= THINNED else _MOST
         return _covering(found, property, _COVERED[property.name])[:least]
     share = max(1, property.share // 2) if layer in STANDING else property.share
     turn = zlib.crc32(layer.encode()) % share
@@ -115,6 +115,7 @@ _COVERED: dict[str, Callable[[TrainingConfiguration], set[Any]]] = {
     "saved_training": _arguments,
     "epochs_and_validation": _validations,
 }
+_FEW = {"compiled_alike": 1}  # which compiles each by XLA
 _FEWEST, _MOST = 2, 6  # configurations of these where all are thinned out, and where not
 
 
