@@ -71,6 +71,7 @@ class CellRunner:
             self.property = dataclasses.replace(self.property, share=share)
         self.family = FAMILIES[self.property.family]
         self.survey = Survey() if survey else None  # goes on after the first failure
+        self._over: set[str] = set()  # strata that were to be met once, by name
         self.regions = [one.region for one in ledger.concerning(cell.property, cell.layer)]
         self.journal = journal
         self.traits: collections.Counter[str] = collections.Counter()
@@ -101,7 +102,8 @@ class CellRunner:
             for round_ in range(self.profile.rounds):
                 strata = self._strata(round_)
                 total, domains = max(total, len(strata.members)), strata.domains or domains
-                members = [one for one in strata.members if not (round_ and one.once)]
+                members = [one for one in strata.members if one.name not in self._over]
+                self._over.update(one.name for one in members if one.once)
                 finding = next(filter(None, (self._met(s, round_) for s in members)), None)
                 if finding is not None:
                     findings.append(finding)

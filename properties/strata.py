@@ -20,7 +20,7 @@ class Stratum:
     """A member that a cell must meet: its name, and what draws examples (tuples of cases).
 
     `chosen` holds the value that its examples have of each argument. What is to be met `once` is
-    left out of further rounds.
+    left out of further rounds, which may bring others.
     """
 
     name: str
