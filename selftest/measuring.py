@@ -21,6 +21,7 @@ from execution.running import Execution, Runner
 from properties.alternatives import Seen, happens_instead
 from properties.cells import load_checked
 from properties.comparisons import mismatches
+from properties.run import MODES
 from properties.test_conformance import FAMILIES, PROPERTIES
 from reports.ledger import TENSORFLOW, Deviation, Pin
 from selftest.planting import LEDGER
@@ -38,9 +39,7 @@ def measured(
 
     None where the version does not have the layer. With `only` these ids and no others.
     """
-    runners = {
-        mode: Runner(implementation, Execution("cpu:0", mode)) for mode in ("eager", "graph")
-    }
+    runners = {mode: Runner(implementation, Execution("cpu:0", mode)) for mode in MODES}
     found: dict[str, _Pins] = {}
     for entry in load_checked(LEDGER):
         if only and entry.id not in only:
