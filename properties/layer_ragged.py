@@ -112,8 +112,10 @@ def _with_padded(setting: LayerSetting, lengths: list[int]) -> Iterator[Comparis
 
 
 def _with_rows_alone(setting: LayerSetting, lengths: list[int]) -> Iterator[Comparison]:
-    for row, length in enumerate(lengths):
-        _called(setting, f"row{row}", functools.partial(_cut, length), f"{row}:{row + 1}")
+    for row in range(len(lengths)):
+        # Each tensor may have steps of its own.
+        each = [int(tensor.valid[row].sum()) for tensor in setting.tensors]
+        _called(setting, f"row{row}", functools.partial(_cut, each), f"{row}:{row + 1}")
         for k, name in enumerate(setting.names):
             y = Output(f"row{row}", k)
             found = expression(
@@ -123,8 +125,8 @@ def _with_rows_alone(setting: LayerSetting, lengths: list[int]) -> Iterator[Comp
             yield Agrees(said, found, y, setting.tolerance, "should", refusable=True)
 
 
-def _cut(length: int, place: int, x: Expression) -> Expression:
-    return expression(f"x[:, :{length}]", x=x)
+def _cut(lengths: list[int], place: int, x: Expression) -> Expression:
+    return expression(f"x[:, :{lengths[place]}]", x=x)
 
 
 def _called(
