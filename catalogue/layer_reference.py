@@ -197,8 +197,12 @@ def layer_normalized(given: Given) -> np.ndarray:
     mask, so what it normalizes by is of valid steps alone.
     """
     (x,) = cleared(given)
+    return _normalized(given, x, *_moments(x, given.masks[0], _axes(given.case.spec, x)))
+
+
+def _normalized(given: Given, x: np.ndarray, mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
+    """By these statistics, then scaled; nothing is said of masked steps."""
     spec = given.case.spec
-    mean, variance = _moments(x, given.masks[0], _axes(spec, x))
     normalized = (x - mean) / np.sqrt(variance + _number(spec, "epsilon", 1e-3))
     return _unsaid(_scaled(spec, normalized.astype(x.dtype), given.weights), kept(given.case))
 
@@ -270,10 +274,8 @@ def batch_normalized(given: Given) -> np.ndarray:
     (x,) = cleared(given)
     spec = given.case.spec
     mean, variance = x.dtype.type(0), x.dtype.type(1)
-    (axis,) = _axes(spec, x)
     if given.case.training:
-        axes = tuple(place for place in range(x.ndim) if place != axis)
-        mean, variance = _moments(x, given.masks[0], axes)
+        mean, variance = _of_batch(given, x)
     deviation = np.sqrt(variance + _number(spec, "epsilon", 1e-3))
     normalized = (x - mean) / deviation
     if given.case.training and spec.get("renorm"):
@@ -292,12 +294,15 @@ def batch_normalized_after_training(given: Given) -> np.ndarray | None:
     spec, (mask,) = given.case.spec, given.masks
     if spec.get("renorm") or (mask is not None and not mask.any()):
         return None
-    (axis,) = _axes(spec, x)
-    mean, variance = _moments(x, mask, tuple(place for place in range(x.ndim) if place != axis))
+    mean, variance = _of_batch(given, x)
     moved = x.dtype.type(1 - _number(spec, "momentum", 0.99))
-    mean, variance = moved * mean, (1 - moved) + moved * variance
-    normalized = (x - mean) / np.sqrt(variance + _number(spec, "epsilon", 1e-3))
-    return _unsaid(_scaled(spec, normalized.astype(x.dtype), given.weights), kept(given.case))
+    return _normalized(given, x, moved * mean, (1 - moved) + moved * variance)
+
+
+def _of_batch(given: Given, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and variance of valid steps for each place along `axis`."""
+    (axis,) = _axes(given.case.spec, x)
+    return _moments(x, given.masks[0], tuple(one for one in range(x.ndim) if one != axis))
 
 
 def _moments(

@@ -28,12 +28,7 @@ _AXIS: tuple[Argument, ...] = (-1, 2)
 
 def _scale_and_center(spec: Spec, shapes: _Shapes) -> _Shapes:
     """Gamma and beta, as far as the layer has them."""
-    return [
-        shape
-        for name in ("scale", "center")
-        if spec.get(name, True)
-        for shape in _along(spec, shapes)
-    ]
+    return _along(spec, shapes) * sum(bool(spec.get(name, True)) for name in ("scale", "center"))
 
 
 def _along(spec: Spec, shapes: _Shapes) -> _Shapes:

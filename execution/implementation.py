@@ -122,8 +122,7 @@ class Implementation:
 
     def defined(self, source: str, customs: tuple[str, ...]) -> dict[str, Any]:
         """What code of ours defines that builds a model; overridden layers stand in for Keras'."""
-        names: dict[str, Any] = {"keras": self._namespace, "tf": self.tensorflow}
-        names["__name__"] = "chain"
+        names = self._names("chain")
         names |= {name: self.layer_class(name) for name in customs}
         exec(source, names)  # our own text only
         return names
@@ -133,17 +132,16 @@ class Implementation:
         """The layers that are not Keras' own, and those that were overridden, by name."""
         return {**{name: self._custom(name) for name in CUSTOM_LAYERS}, **self.overrides}
 
-    @property
-    def _namespace(self) -> Any:
-        """Keras, with overridden layers in place of its own."""
+    def _names(self, module: str) -> dict[str, Any]:
+        """What our own text sees: Keras, with overridden layers in place of its own."""
         layers = _Overridden(self.keras.layers, **self.overrides)
-        return _Overridden(self.keras, layers=layers) if self.overrides else self.keras
+        keras = _Overridden(self.keras, layers=layers) if self.overrides else self.keras
+        return {"keras": keras, "tf": self.tensorflow, "__name__": module}
 
     def _custom(self, name: str) -> Any:
         """A layer that is not Keras' own, made once: other classes would be other layers."""
         if name not in self._made:
-            names: dict[str, Any] = {"keras": self._namespace, "tf": self.tensorflow}
-            names["__name__"] = "custom_layers"
+            names = self._names("custom_layers")
             exec(CUSTOM_LAYERS[name], names)  # our own text only
             self._made[name] = names[name]
         return self._made[name]

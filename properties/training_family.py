@@ -148,6 +148,8 @@ def training_traits(case: TrainingCase) -> frozenset[str]:
     # In a loop of one's own they are given an axis; where steps are gone they need none.
     rows = case.sample_weight == "rows" and not case.pooled and case.way != "mask as weights"
     values, setting = case.lead(0), TrainingSetting(case)
+    places = range(len(case.batches))
+    counts = [[one.counts(place) for place in places] for one in (setting, *setting.beside)]
     named = {
         "no_mask": case.mask == "absent",
         "travelling_mask": case.mask in ("travelling", "masking"),
@@ -163,16 +165,12 @@ def training_traits(case: TrainingCase) -> frozenset[str]:
         "fewer_axes_alike": fewer and all(map(_alike(case), _sizes(case))),
         "steps_appended": case.inserted > 0,
         "single_position": values == (1,) * len(values),
-        "nothing_counts": not all(
-            one.counts(place).any()
-            for one in (setting, *setting.beside)
-            for place in range(len(case.batches))
-        ),
-        "half_counts_nothing": case.batches[0].batch > 1
+        "nothing_counts": not all(one.any() for each in counts for one in each),
+        "half_counts_nothing": first.batch > 1
         and any(
             not half.any()
-            for one in (setting, *setting.beside)
-            for half in np.array_split(one.counts(), [case.batches[0].batch // 2])
+            for each in counts
+            for half in np.array_split(each[0], [first.batch // 2])
         ),
         "pooled": case.pooled,
         "several_outputs": bool(case.beside),

@@ -21,9 +21,17 @@ __all__: list[str] = []
 _APIS = "keras.io/api/models/model_training_apis"
 
 
-def _plainly_weighed(case: TrainingCase) -> bool:
-    """Whether what has fewer axes than a loss, or is given by name, is no matter."""
-    return not case.inner and (case.pooled or case.sample_weight != "rows") and case.nest == "list"
+def _plain(case: Any) -> bool:
+    """Whether one number comes out in float32, and what has fewer axes than a loss, or is given by
+    name, is no matter."""
+    weighed = case.pooled or case.sample_weight != "rows"
+    number = case.reduction is not None and case.policy == "float32"
+    return bool(not case.inner and weighed and case.nest == "list" and number)
+
+
+def _stands(layer: str) -> bool:
+    """Whether a measure stands for others, and its model has weights."""
+    return layer in STANDING and measure_of(layer).activation != "identity"
 
 
 # -- files -----------------------------------------------------------------------------------
@@ -33,9 +41,7 @@ def _plainly_weighed(case: TrainingCase) -> bool:
     family="training",
     source="keras.io/guides/serialization_and_saving (what `compile` was given is saved with the "
     "model, and a loaded one 'can be used to resume training')",
-    applies=lambda case: (
-        _plainly_weighed(case) and case.reduction is not None and case.policy == "float32"
-    ),
+    applies=_plain,
     choices=("ragged",),  # of a single step all reductions are alike
     dear=True,
 )
@@ -59,10 +65,8 @@ def saved_training(case: TrainingCase) -> Plan:
     source=f"{_APIS} (fit: 'epochs: ... an iteration over the entire x and y data provided'; "
     "'validation_data: data on which to evaluate the loss and any model metrics at the end of each "
     "epoch', to which 'validation_split' sets 'the last samples' apart)",
-    of=lambda layer: layer in STANDING and measure_of(layer).activation != "identity",
-    applies=lambda case: (
-        _plainly_weighed(case) and case.reduction is not None and case.policy == "float32"
-    ),
+    of=_stands,
+    applies=_plain,
     choices=("ragged",),
     dear=True,
 )
@@ -100,10 +104,8 @@ def epochs_and_validation(case: TrainingCase) -> Plan:
     source=f"{_APIS} (compile: 'run_eagerly', 'jit_compile: whether to use XLA compilation when "
     "compiling a model'; 'steps_per_execution: the number of batches to run "
     "during each single compiled function call')",
-    of=lambda layer: layer in STANDING and measure_of(layer).activation != "identity",
-    applies=lambda case: (
-        _plainly_weighed(case) and case.reduction is not None and case.policy == "float32"
-    ),
+    of=_stands,
+    applies=_plain,
     choices=("ragged",),
     dear=True,
 )
