@@ -13,13 +13,15 @@ from catalogue.broadcasting import BroadcastCase
 from execution.implementation import Implementation, installed
 from execution.running import Execution, Runner
 from properties.alternatives import ALTERNATIVES
-from properties.cells import Cell, Profile
+from properties.cells import Cell, Profile, load_checked
 from properties.families import FAMILIES
 from properties.layer_departures import DEPARTURES
 from properties.running import CellRunner
 from properties.strata import Strata, Stratum
 from properties.surveying import Rule, separating
+from properties.test_conformance import PROPERTIES
 from reports.ledger import Deviation, Instead, Ledger, Pattern, Pin, Region
+from selftest.planting import LEDGER
 
 CELL = Cell("product_values", "multiply", Execution("cpu:0", "eager"))
 PINNED = {"output": [2, 3, 4], "mask": [2, 3, 1]}
@@ -132,6 +134,44 @@ def test_what_is_given_whole_and_lies_inside_is_met(
     monkeypatch.setitem(FAMILIES, "broadcasting", family)
     known = entry(region=Region(all=("static",)), pins=())
     assert run(found, lambda a, b: a * b, known)["outcome"] == "holds"
+
+
+# The family that each module of alternatives and departures calls, and knows the cases of.
+FAMILY_OF = {
+    "alternatives": "recurrent",
+    "product_alternatives": "broadcasting",
+    "chain_alternatives": "chains",
+    "training_alternatives": "training",
+}
+
+
+def test_what_happens_instead_is_told_of_cases_of_its_own_family() -> None:
+    """An entry with an alternative speaks of properties of one family, that of the alternative."""
+    for one in load_checked(LEDGER):
+        if one.instead is None or one.instead.like not in ALTERNATIVES:
+            continue
+        module = ALTERNATIVES[one.instead.like].__module__.rpartition(".")[2]
+        families = {PROPERTIES[each.property].family for each in one.comparisons}
+        assert families == {FAMILY_OF[module]}, one.id
+
+
+@pytest.mark.parametrize(("named", "met"), [("same", 1), ("another", 3)])
+def test_what_is_met_once_leaves_room_for_others(
+    named: str, met: int, found: Implementation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stratum that is to be met once is met in one round, one of another name in the next."""
+    examples = st.just((BroadcastCase((2, 3, 4), (2, 3, 1), static=True),))
+
+    def strata(property: Any, layer: str, keras_major: int, mode: str, seed: int) -> Strata:
+        name = named if named == "same" else f"{named} {seed}"
+        return Strata((Stratum(name, examples, once=True),))
+
+    family = dataclasses.replace(FAMILIES["broadcasting"], strata=strata)
+    monkeypatch.setitem(FAMILIES, "broadcasting", family)
+    runner = Runner(Implementation(found.installed), CELL.execution)
+    profile = Profile("standard", examples=1, rounds=3, seconds=60)
+    result = CellRunner(CELL, runner, Ledger(()), profile, 0, explain=False).run()
+    assert result["configurations"] == met
 
 
 # -- surveys ---------------------------------------------------------------------------------
