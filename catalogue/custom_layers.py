@@ -168,6 +168,24 @@ class TimesTwo(keras.layers.Lambda):  # 2 * inputs, with or without a function f
         mask = narrowed if hands_on else None
         super().__init__(lambda inputs: 2 * inputs, mask=mask, **kwargs)"""
 
+# Named functions are restored by their names. The one that computes asks for the mask.
+_ZEROING = """\
+@keras.saving.register_keras_serializable()
+def zeroed(inputs, factor, mask=None):  # zeros at masked steps
+    outputs = factor * inputs
+    if mask is None:
+        return outputs
+    mask = tf.reshape(mask, tf.concat([tf.shape(mask), [1] * (inputs.shape.rank - 2)], 0))
+    return tf.where(mask, outputs, tf.zeros_like(outputs))
+
+@keras.saving.register_keras_serializable()
+def narrowed(inputs, mask=None):  # valid in rows of which the first step is
+    return None if mask is None else mask & mask[:, :1]
+
+class Zeroing(keras.layers.Lambda):
+    def __init__(self, function=zeroed, mask=narrowed, arguments=(("factor", 2),), **kwargs):
+        super().__init__(function, mask=mask, arguments=dict(arguments), **kwargs)"""
+
 CUSTOM_LAYERS: dict[str, str] = {
     "Travelling": _TRAVELLING,
     "MaskedSum": _MASKED_SUM,
@@ -183,4 +201,5 @@ CUSTOM_LAYERS: dict[str, str] = {
     "NotingBeside": _NOTING_BESIDE,
     "NotingNamed": _NOTING_NAMED,
     "TimesTwo": _TIMES_TWO,
+    "Zeroing": _ZEROING,
 }

@@ -206,6 +206,14 @@ ENTRIES = (
         restores=False,
     ),
     LayerEntry(
+        "Lambda(named functions)",
+        "layers/core_layers/lambda",
+        _narrowed,
+        reference.zeroed,
+        of="Zeroing",
+        since="3.0",  # Keras 2 writes every function down as it does a Python lambda
+    ),
+    LayerEntry(
         "Rescaling",
         "layers/preprocessing_layers/image_preprocessing/rescaling",
         kept,

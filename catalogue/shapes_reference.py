@@ -16,7 +16,7 @@ import numpy as np
 from catalogue.activations import activation
 from catalogue.contracts import kept
 from catalogue.layer_cases import Given, LayerCase
-from catalogue.layer_reference import cleared
+from catalogue.layer_reference import beside, cleared
 from catalogue.specs import Spec
 from catalogue.windows import gathered, said, settled, through_windows, whole, windows
 
@@ -40,6 +40,7 @@ __all__ = [
     "reshaped_mask",
     "settled_rows",
     "thresholded",
+    "zeroed",
 ]
 
 _Passage = Callable[[LayerCase], np.ndarray | None]
@@ -191,6 +192,13 @@ def inner_dense(spec: Spec, x: np.ndarray, weights: list[np.ndarray]) -> np.ndar
 def doubled(spec: Spec, x: np.ndarray, weights: list[np.ndarray]) -> np.ndarray:
     """Source: the page of Lambda: its function, here `2 * inputs`."""
     return 2 * x
+
+
+def zeroed(given: Given) -> np.ndarray:
+    """Source: the page of Lambda: its function, here `2 * inputs`, and zeros at masked steps."""
+    (x,) = cleared(given)
+    (mask,) = given.masks
+    return 2 * x if mask is None else np.where(beside(mask, x), 2 * x, x.dtype.type(0))
 
 
 @_where_valid(kept)
