@@ -68,7 +68,7 @@ def mask_precedence(case: RecurrentCase) -> Plan:
     family="recurrent",
     source=f"{_GUIDE}, Mask propagation in the Functional API and Sequential API",
     applies=_travels,
-    share=6,
+    share=4,
 )
 def mask_delivery(case: RecurrentCase) -> Plan:
     """Without an explicit mask the travelling one is used, whatever else the call is given."""
@@ -245,8 +245,8 @@ def reset_equals_fresh(case: RecurrentCase) -> Plan:
 @declare(
     family="recurrent",
     source=f"{_RNN_PAGE}, Call arguments: what a call is given is what it depends on",
-    applies=lambda case: not _stateful(case),
-    share=4,
+    applies=lambda case: not _stateful(case) and case.form.masked,
+    share=3,
     dear=True,
 )
 def second_call(case: RecurrentCase) -> Plan:

@@ -24,6 +24,9 @@ _SIZES = ("units", "cells")
 _DROPOUTS = ("dropout", "recurrent_dropout")
 _UNROLLED_LENGTHS = (3, 2, 1)
 _STATEFUL_BATCHES = (3, 1, 66)
+# Where chance has a part, half of the layers that give both a sequence and its states drop states:
+# one call then tells whether they were held.
+_DROPPED = {"training": True, "recurrent_dropout": 0.4}
 
 
 class Configuration(msgspec.Struct, frozen=True):
@@ -130,6 +133,11 @@ def configurations(
         {**dict(zip(FLAGS, flags, strict=True)), **(plain if row % often == 0 else {})}
         for row, flags in enumerate(itertools.product((False, True), repeat=len(FLAGS)))
     ]
+    if chance and "recurrent_dropout" in domains:
+        for row, flags in enumerate(crossed):
+            gives_both = flags["return_sequences"] and flags["return_state"]
+            if gives_both and row % often and sum(map(bool, flags.values())) % 2:
+                flags.update(_DROPPED)
     found: list[Configuration] = []
     # Sizes in turn, for each kind of layer by itself: flags must not go with sizes.
     batches, lengths = itertools.cycle(_STATEFUL_BATCHES), itertools.cycle(_UNROLLED_LENGTHS)
