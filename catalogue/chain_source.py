@@ -128,7 +128,23 @@ def _called(case: ChainCase, unit: Unit, layers: str = "", mask: str = "") -> st
     )
     apart = len(tensors) == 1 or (unit.nest is None and entry_of_node(node).parameters)
     given = ", ".join(tensors) if apart else f"[{', '.join(tensors)}]"
+    if unit.nest is not None and case.nests[unit.nest].kind == "functional":
+        given = _together(case, tensors)
     return f"{name}({given}{mask})"
+
+
+def _together(case: ChainCase, texts: Sequence[str]) -> str:
+    """The inputs of a Functional model: of half of the chains several go by name, in a dict."""
+    if len(texts) == 1:
+        return texts[0]
+    if not _by_name(case):
+        return f"[{', '.join(texts)}]"
+    # Not in the order of the alphabet, in which some sort them.
+    return f"{{{', '.join(f'{name!r}: {text}' for name, text in zip('zyx', texts, strict=False))}}}"
+
+
+def _by_name(case: ChainCase) -> bool:
+    return case.weights % 2 == 1
 
 
 def _calls(case: ChainCase, given: Sequence[Unit], mask: str = "") -> list[str]:
@@ -165,11 +181,10 @@ def _nest(case: ChainCase, number: int) -> list[str]:
         parts = [_called(case, unit).partition("(")[0] for unit in within]
         return [f"part_{number} = keras.Sequential([{', '.join(parts)}])"]
     if nest.kind == "functional":
-        many = tensors if len(names) == 1 else f"[{tensors}]"
         return [
             *_symbols(case, nest),
             *_calls(case, within),
-            f"part_{number} = keras.Model({many}, {last})",
+            f"part_{number} = keras.Model({_together(case, names)}, {last})",
         ]
     unpack = [] if len(names) == 1 else [f"{tensors} = given"]
     argument = tensors if len(names) == 1 else "given"
@@ -239,7 +254,10 @@ def _functional(case: ChainCase, name: str, all_outputs: bool) -> list[str]:
         *_masked(case, "inputs"),
         *_calls(case, units(case), _explicit(case, "inputs")),
     ]
-    model = f"keras.Model(inputs, {_result(case, all_outputs)})"
+    given = "inputs"
+    if case.maker == "argument" and len(case.tensors) > 1 and _by_name(case):
+        given = _together(case, [f"inputs[{place}]" for place in range(len(case.tensors))])
+    model = f"keras.Model({given}, {_result(case, all_outputs)})"
     if case.maker != "argument":
         return [*lines, f"{name} = {model}"]
     return [*lines, f"model = {model}", f"{name} = lambda arrays: {_by_argument(case, 'model')}"]
@@ -254,11 +272,13 @@ def _by_argument(case: ChainCase, model: str, arrays: str = "arrays") -> str:
 def _apart(case: ChainCase, arrays: str) -> tuple[str, str]:
     """The values among the arrays of this name, and the masks: None for an input without one."""
     places = places_of(case)
-    if all(told is not None for _, told in places):
+    masks = [str(None if told is None else f"{arrays}[{told}]") for _, told in places]
+    tensors = [f"{arrays}[{place}]" for place, _ in places]
+    if len(places) > 1 and _by_name(case):
+        return _together(case, tensors), _together(case, masks)
+    if "None" not in masks:
         return f"{arrays}[::2]", f"{arrays}[1::2]"
-    masks = (None if told is None else f"{arrays}[{told}]" for _, told in places)
-    tensors = ", ".join(f"{arrays}[{place}]" for place, _ in places)
-    return f"[{tensors}]", f"[{', '.join(map(str, masks))}]"
+    return f"[{', '.join(tensors)}]", f"[{', '.join(masks)}]"
 
 
 def _sequential(case: ChainCase, name: str, all_outputs: bool) -> list[str]:
@@ -372,7 +392,10 @@ def again_source(case: ChainCase, *, way: Way, name: str, mask_value: float = 0.
     assert wrapped.startswith(f"{name} = ")
     several = way == "functional"
     tensors, masks = _apart(case, "x") if several else ("x[0]", "x[1]")
+    by_name = tensors.startswith("{")
     alone = f"[tf.identity(one) for one in {tensors}]" if several else "tf.identity(x[0])"
+    if by_name:
+        alone = f"tf.nest.map_structure(tf.identity, {tensors})"
     body = [
         f"alone = model({alone})",
         f"masked = model({tensors}, mask={masks})",
@@ -383,6 +406,7 @@ def again_source(case: ChainCase, *, way: Way, name: str, mask_value: float = 0.
     else:
         body += [
             f"mask = model.compute_mask({tensors}, {masks})",
+            *(["mask = next(iter(mask.values())) if isinstance(mask, dict) else mask"] * by_name),
             "mask = mask[0] if isinstance(mask, list) else mask",
             "mask = -tf.ones(()) if mask is None else tf.cast(mask, 'float32')",
             "return [alone, masked, again, mask]",
