@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import strategies as st
 
@@ -86,6 +87,14 @@ def test_a_pinned_case_that_no_longer_deviates_is_fixed(found: Implementation) -
     """Whatever else is drawn, an entry must show its deviation."""
     result = run(found, None, entry())
     assert (result["outcome"], result["fixed"]) == ("fixed", ["wrong-products"])
+
+
+def test_a_pinned_case_of_some_cpus_is_never_fixed(found: Implementation) -> None:
+    """Instructions alone do not say which kernels a CPU takes."""
+    one = entry()
+    pins = tuple(msgspec.structs.replace(pin, cpu="avx512_fp16") for pin in one.pins)
+    result = run(found, None, msgspec.structs.replace(one, pins=pins))
+    assert (result["outcome"], result["fixed"]) == ("holds", [])
 
 
 def test_what_happens_instead_is_looked_at(found: Implementation) -> None:
