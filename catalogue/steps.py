@@ -61,7 +61,8 @@ class Build:
     In `input_shape`, `None` stands for a size that is not known beforehand; a layer that is
     given several tensors has a tuple of shapes. `weights` is the seed; a layer without weights
     needs none. A stateful layer starts with states of zero. What is `called` is built by a call
-    on tensors of zeros, one by one, with a single row and step where sizes are not known. What is
+    on tensors of zeros, one by one or `together` in a list, with a single row and step where sizes
+    are not known. What is
     `restored` is made anew from its own configuration (`get_config`, `from_config`). `another` is
     another layer than the one that is built of the same spec without it. What is `fresh` has
     been called by nobody: it is built for one case alone.
@@ -75,6 +76,7 @@ class Build:
     restored: bool = False
     another: bool = False
     fresh: bool = False
+    together: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

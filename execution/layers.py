@@ -45,7 +45,14 @@ class Layers:
 
     def built(self, step: Build) -> Built:
         """The layer of a step, with its weights and states at the start."""
-        key = (step.spec.key, step.input_shape, step.restored, step.another, step.fresh)
+        key = (
+            step.spec.key,
+            step.input_shape,
+            step.called,
+            step.restored,
+            step.another,
+            step.fresh,
+        )
         built = None if step.fresh else self.kept.get(key)
         if built is None:
             with self.counters.of("build"):
@@ -53,7 +60,8 @@ class Layers:
                 if step.restored:
                     layer = type(layer).from_config(layer.get_config())
                 if step.called:
-                    layer(*map(self._tf.zeros, shapes_to_call(step)))
+                    zeros = list(map(self._tf.zeros, shapes_to_call(step)))
+                    layer(zeros) if step.together else layer(*zeros)
                 elif step.spec.layer not in CUSTOM_LAYERS:
                     several = isinstance(step.input_shape[0], tuple)
                     layer.build(list(step.input_shape) if several else step.input_shape)

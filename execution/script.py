@@ -190,14 +190,16 @@ def _print_build(printer: Printer, step: Build) -> None:
     if step.restored:
         again = f"type({step.name}).from_config({step.name}.get_config())"
         printer.lines.append(f"{step.name} = {again}")
-    if step.weights is None:
-        return
     several = isinstance(step.input_shape[0], tuple)
     shape = list(step.input_shape) if several else step.input_shape
-    if step.called:
+    if step.called and (step.weights is not None or step.another):
         zeros = ", ".join(f"tf.zeros({shape})" for shape in shapes_to_call(step))
-        printer.lines.append(f"{step.name}({zeros})")
-    else:
+        printer.lines.append(
+            f"{step.name}([{zeros}])" if step.together else f"{step.name}({zeros})"
+        )
+    if step.weights is None:
+        return
+    if not step.called:
         printer.lines.append(f"{step.name}.build({shape})")
     printer.lines.append(f"rng = np.random.default_rng({step.weights})")
     if spec.layer in _NOT_ALL_TRAINED or spec.get("lora_rank"):

@@ -48,14 +48,16 @@ def _outputs_agree(setting: LayerSetting, left: str, right: str, **bound: Any) -
 def no_trace(case: LayerCase) -> Plan:
     """A call gives what it gives of a fresh layer, whatever was called before, mask included.
 
-    Before it comes a call on other rows and steps, with masks or without, and one on the same
-    tensors. A sixth is traced behind these.
+    Before it come a call on other rows and steps that builds the layer, one with masks or without,
+    and one on the same tensors. A sixth is traced behind these.
     """
     setting = LayerSetting(case)
     setting.layer(fresh=True)
     # What a call leaves behind it leaves in Python: a graph would cost twenty times as much.
     setting.call("y", mode="eager")
-    used = setting.layer(another=True, fresh=True)
+    # A stateful layer would begin with the states of that call.
+    stateful = case.spec.get("stateful") or case.spec.get("layer.stateful")
+    used = setting.layer(another=True, fresh=True, called=not stateful)
     setting.call_elsewhere(used)
     # The plainest case of each configuration is among these, where a trace does not take a second.
     traced = case.weights % _TRACED == case.spec.layer.startswith(_DEAR)

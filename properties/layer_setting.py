@@ -87,18 +87,32 @@ class LayerSetting:
         before.call("before", layer=layer, mode="eager")
         self.steps += before.steps
 
-    def layer(self, *, restored: bool = False, another: bool = False, fresh: bool = False) -> str:
+    def layer(
+        self,
+        *,
+        restored: bool = False,
+        another: bool = False,
+        fresh: bool = False,
+        called: bool = False,
+    ) -> str:
         """Build the layer (or one from its configuration, or another one) and give its name.
 
-        One that is `fresh` has not been called in other cases.
+        One that is `fresh` has not been called in other cases. One that is `called` is built by a
+        call on other rows and steps, as users build layers.
         """
         name = "restored" if restored else "another" if another else "layer"
         if name not in self._built:
             self._built.add(name)
             spec = self.case.spec.with_policy(self.case.policy)
             seed = self.case.weights if self.weight_shapes else None
-            called = self._called_to_build
-            build = Build(name, spec, self.input_shape, seed, called, restored, another, fresh)
+            shape, together = self.input_shape, False
+            if called:
+                others = LayerSetting(_elsewhere(self.case)).tensors
+                shapes = tuple(tensor.shape for tensor in others)
+                shape = shapes[0] if len(shapes) == 1 else shapes
+                together = len(shapes) > 1 and len(self.entry.parameters) < 2
+            called = called or self._called_to_build
+            build = Build(name, spec, shape, seed, called, restored, another, fresh, together)
             self.steps.append(build)
         return name
 
