@@ -146,17 +146,22 @@ def _sources(case: LayerCase) -> tuple[int, ...]:
     share=3,
 )
 def zero_rows(case: LayerCase) -> Plan:
-    """A batch of no rows gives outputs and a mask of no rows, of the same shape otherwise."""
+    """A batch of no rows gives outputs and a mask of no rows, of the same shape otherwise.
+
+    Traced, and eagerly, where sizes are known and other kernels take them.
+    """
     setting = LayerSetting(case)
     setting.call("y")
     setting.call("none", at=":0")
+    setting.call("eager", at=":0", mode="eager")
     comparisons: list[Comparison] = []
-    for k, name in enumerate(setting.names):
-        shape = expression("(0, *y.shape[1:])", y=Output("y", k))
-        found = expression("y.shape", y=Output("none", k))
-        comparisons.append(Agrees(name.replace("output", "shape"), found, shape))
-    mask = expression("None if mask is None else mask[:0]", mask=Output("y.mask"))
-    comparisons.append(Agrees("mask", Output("none.mask"), mask))
+    for call, how in (("none", ""), ("eager", ", eager")):
+        for k, name in enumerate(setting.names):
+            shape = expression("(0, *y.shape[1:])", y=Output("y", k))
+            found = expression("y.shape", y=Output(call, k))
+            comparisons.append(Agrees(f"{name.replace('output', 'shape')}{how}", found, shape))
+        mask = expression("None if mask is None else mask[:0]", mask=Output("y.mask"))
+        comparisons.append(Agrees(f"mask{how}", Output(f"{call}.mask"), mask))
     return Plan(tuple(setting.steps), tuple(comparisons))
 
 

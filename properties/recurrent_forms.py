@@ -244,6 +244,38 @@ def reset_equals_fresh(case: RecurrentCase) -> Plan:
 
 @declare(
     family="recurrent",
+    source="rows of a batch are samples of their own; an empty batch is one of no rows",
+    applies=lambda case: not _stateful(case) and not _unrolled(case),
+    share=4,
+    dear=True,
+)
+def no_rows(case: RecurrentCase) -> Plan:
+    """A batch of no rows gives outputs of no rows, of the same shapes otherwise; eagerly too."""
+    setting = Setting(case)
+    setting.call("y")
+    states: list[Any] = [expression("h[:0]", h=state) for state in setting.states]
+    for name, mode in (("none", None), ("eager", "eager")):
+        setting.call(
+            name,
+            inputs=expression("x[:0]", x=setting.inputs),
+            mask=expression("mask[:0]", mask=setting.mask),
+            masked="explicit" if case.form.masked else None,
+            states=states if setting.given_states else None,
+            mode=mode,
+        )
+    comparisons: list[Comparison] = []
+    for how, call in (("", "none"), (", eager", "eager")):
+        for agree, one, all_rows in zip(
+            setting.all_agree(call, "y"), setting.outputs(call), setting.outputs("y"), strict=True
+        ):
+            shape = expression("(0, *y.shape[1:])", y=all_rows)
+            found = expression("np.shape(y)", y=one)
+            comparisons.append(Agrees(f"{agree.name} shape{how}", found, shape))
+    return Plan(setting.plan_steps(), tuple(comparisons))
+
+
+@declare(
+    family="recurrent",
     source=f"{_RNN_PAGE}, Call arguments: what a call is given is what it depends on",
     applies=lambda case: not _stateful(case) and case.form.masked,
     share=3,
