@@ -11,10 +11,14 @@ from catalogue.expressions import Expression
 from catalogue.specs import Argument, Spec
 from catalogue.training_cases import GivenAs, Kind, Nest, Way
 
-__all__ = ["Batch", "Compiled", "Given", "Head", "Measure", "Model", "Train"]
+__all__ = ["Batch", "Compiled", "Form", "Given", "Head", "Measure", "Model", "Train"]
 
-Compiled = Literal["", "eagerly", "by XLA", "two batches at once"]
-"""How a model is compiled: for the mode that it is run in, or otherwise."""
+Compiled = Literal["", "eagerly", "by XLA", "two batches at once", "afresh"]
+"""How a model is compiled: for the mode that it is run in, or otherwise; or so that nothing of it
+has been traced."""
+
+Form = Literal["dataset", "uncounted", "generator"]
+"""How `fit` and `evaluate` are given several batches."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +82,7 @@ class Model:
             return {"jit_compile": True}
         if mode == "eager" or self.compiled == "eagerly":
             return {"run_eagerly": True}
-        several = {"steps_per_execution": 2} if self.compiled else {}
+        several = {"steps_per_execution": 2} if self.compiled == "two batches at once" else {}
         return {"jit_compile": mode == "xla", **several}
 
     @property
@@ -130,7 +134,9 @@ class Train:
     each. `fit` may go through the batches `epochs` times, and hands back what the last one gave;
     with `validation` batches it gives under `<name>.validation` their loss, and then their metrics.
     With a `split` the only batch is given as arrays: so many rows to train on, and the others for
-    validation.
+    validation. Batches come as a dataset of known number and unknown sizes, or in another `form`:
+    `uncounted` is one of known sizes and unknown number. What was given `before` to the same method
+    of a single batch shall be forgotten.
     """
 
     name: str
@@ -143,6 +149,8 @@ class Train:
     epochs: int = 1
     validation: tuple[Batch, ...] = ()
     split: int = 0
+    form: Form = "dataset"
+    before: tuple[Batch, ...] = ()
 
     @property
     def classes(self) -> dict[int, float]:

@@ -226,7 +226,8 @@ class Models:
         """Call a method of the model, on the arrays of the only batch or on a dataset."""
         model = compiled.model
         ranks = tuple(array.ndim for array in values_of(step.given[0]))
-        if compiled.ranks not in (None, ranks):  # else they are traced for any rank, which fails
+        fresh = compiled.step.compiled == "afresh"
+        if fresh or compiled.ranks not in (None, ranks):  # else for any rank, which fails
             model.make_train_function(force=True)
             model.make_test_function(force=True)
         compiled.ranks = ranks
@@ -235,13 +236,12 @@ class Models:
             options["class_weight"] = step.classes
         if step.way in ("train_on_batch", "test_on_batch"):
             (batch,) = step.given
-            arrays = values_of(batch)
-            inputs, labels, *weights = structured(compiled.step, batch, arrays, list)
-            if weights:
-                options["sample_weight"] = weights[0]
-            found: Mapping[str, Any] = getattr(model, step.way)(
-                inputs, labels, return_dict=True, **options
-            )
+            found: Mapping[str, Any] = {}
+            for one in (*step.before, batch):
+                inputs, labels, *weights = structured(compiled.step, one, values_of(one), list)
+                weighed = {"sample_weight": weights[0]} if weights else {}
+                method = getattr(model, step.way)
+                found = method(inputs, labels, return_dict=True, **weighed, **options)
             return found
         if step.epochs > 1:
             options["epochs"] = step.epochs

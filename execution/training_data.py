@@ -65,7 +65,8 @@ def specs_of(tensorflow: Any, model: Model, batch: Batch) -> list[Any]:
 class Datasets:
     """Makes datasets of batches: of sizes that are not known, or of rows that they pad.
 
-    No function is part of them: each would be traced, and each iterator makes it ready again.
+    No function is part of them, but where nobody shall know their number: each would be traced, and
+    each iterator makes it ready again.
     """
 
     def __init__(self, tensorflow: Any) -> None:
@@ -75,14 +76,18 @@ class Datasets:
 
     def of(self, model: Model, step: Train, batches: tuple[Batch, ...]) -> Any:
         """The batches, padded by the dataset where the step has them so."""
+        if step.form == "generator":
+            return (structured(model, batch, values_of(batch), tuple) for batch in batches)
         padded = step.way.startswith("padded")
         if padded and all(one.lengths for batch in batches for one in batch):
             found, *others = (self._padded(model, batch) for batch in batches)
+        elif step.form == "uncounted":
+            found, *others = self._each(model, batches)
         else:
             found, *others = self._whole(model, batches)
         for one in others:
             found = found.concatenate(one)
-        return found
+        return found.filter(lambda *batch: True) if step.form == "uncounted" else found
 
     def _whole(self, model: Model, batches: tuple[Batch, ...]) -> Iterator[Any]:
         """A dataset for each batch, and before them an empty one of other sizes: none is known."""
@@ -99,8 +104,13 @@ class Datasets:
             for other, spec in zip(others, specs, strict=True)
         ]
         yield data.from_tensors(structured(model, batches[0], typed, tuple)).take(0)
+        yield from self._each(model, batches)
+
+    def _each(self, model: Model, batches: tuple[Batch, ...]) -> Iterator[Any]:
+        """A dataset for each batch, of the sizes that it has."""
         for batch in batches:
-            yield data.from_tensors(structured(model, batch, values_of(batch), tuple))
+            arrays = structured(model, batch, values_of(batch), tuple)
+            yield self._tf.data.Dataset.from_tensors(arrays)
 
     def _padded(self, model: Model, batch: Batch) -> Any:
         """Rows of their own lengths, padded to those of their batch."""

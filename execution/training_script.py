@@ -129,7 +129,7 @@ def _method(printer: Any, step: Train, model: Model) -> None:
     each = step.given if step.afresh else step.given[:1]
     if len(each) == len(step.given) and step.way.endswith(("step", "on_batch")):
         method = "train_on_batch" if trains else "test_on_batch"
-        for batch in each:  # each counts by itself
+        for batch in (*step.before, *each):  # each counts by itself
             inputs, labels, *rest = _texts(printer, batch, model, "[]")
             weighed = [f"sample_weight={rest[0]}"] if rest else []
             given = ", ".join([inputs, labels, *weighed, *options])
@@ -183,6 +183,17 @@ def _data(printer: Any, step: Train, model: Model) -> None:
     else:
         batches = [f"({', '.join(_texts(printer, one, model, '()'))})" for one in step.given]
         lines.append(f"batches = [{', '.join(batches)}]")
+        if step.form == "generator":
+            lines.append("data = (batch for batch in batches)")
+            return
+        if step.form == "uncounted":
+            lines += [
+                "data = tf.data.Dataset.from_tensors(batches[0])",
+                "for batch in batches[1:]:",
+                "    data = data.concatenate(tf.data.Dataset.from_tensors(batch))",
+                "data = data.filter(lambda *batch: True)  # nobody knows how many are left",
+            ]
+            return
         lines.append(
             "spec = tf.nest.map_structure(lambda a: tf.TensorSpec((*[None] * min(2, a.ndim), "
             "*a.shape[2:]), a.dtype), batches[0])"

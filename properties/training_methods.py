@@ -11,7 +11,7 @@ import numpy as np
 from catalogue.expressions import Expression, Output, expression, literal
 from catalogue.training import OUTPUTS, STANDING, measure_of
 from catalogue.training_cases import LOOPS, TrainingCase, Way, split_apart
-from catalogue.training_steps import Compiled, Given
+from catalogue.training_steps import Compiled, Form, Given
 from properties.comparisons import Agrees, Plan
 from properties.registry import declare
 from properties.training_setting import TrainingSetting, halves
@@ -132,6 +132,55 @@ def compiled_alike(case: TrainingCase) -> Plan:
             dataclasses.replace(one, name=f"{one.name}, {compiled}")
             for one in setting.agree(name, "a", setting.tolerance)
         ]
+    return Plan(tuple(setting.steps), tuple(found))
+
+
+# -- ways to give batches ----------------------------------------------------------------------
+
+# Each is traced anew, and what counts batches is the same code for all.
+_GIVEN = ("MeanSquaredError", "metric RootMeanSquaredError", "two outputs")
+
+
+@declare(
+    family="training",
+    source=f"{_APIS} (fit and evaluate: x 'could be ... a tf.data.Dataset ... a Python generator "
+    "function yielding (inputs, targets)'; test_on_batch: 'Test the model on a single batch of "
+    "samples')",
+    of=lambda layer: layer in _GIVEN,
+    applies=_plain,
+    choices=("ragged",),
+    dear=True,
+    share=8,
+)
+def given_alike(case: TrainingCase) -> Plan:
+    """However batches are given, loss and metrics are the same: in a dataset of which nobody knows
+    how many there are, by a generator, or one after the other by `test_on_batch`."""
+    case = msgspec.structs.replace(case, way="fit" if case.trains else "evaluate")
+    if case.batches[0].batch == 1:
+        return Plan((), ())
+    setting = TrainingSetting(case)
+    first, second = halves(setting)
+    setting.model()
+    setting.train("a", first, first)
+    found = []
+    forms: tuple[tuple[Form, str], ...] = (
+        ("uncounted", "of unknown number"),
+        ("generator", "by a generator"),
+    )
+    setting.model(name="fresh", compiled="afresh")  # one traced for any sizes looks at no others
+    for form, what in forms:
+        setting.train(form, first, first, form=form, model="fresh")
+        found += [
+            dataclasses.replace(one, name=f"{one.name}, {what}")
+            for one in setting.agree(form, "a", setting.tolerance)
+        ]
+    setting.train("alone", first, way="test_on_batch")
+    setting.train("behind", first, way="test_on_batch", before=(second,))
+    found += [
+        dataclasses.replace(one, name=f"{one.name}, behind another batch")
+        for one in setting.agree("behind", "alone", setting.tolerance)
+        if "weight" not in one.name
+    ]
     return Plan(tuple(setting.steps), tuple(found))
 
 
