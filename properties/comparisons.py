@@ -70,8 +70,8 @@ class Agrees:
     Exactly is bitwise but for the sign of zero; NaN equals NaN. What is compared may be
     arrays or plain values (shapes); masks that are absent are None. Where both are `sums` over
     the rows of a batch, or of calls on sequences of other lengths, this is the bound on a device
-    other than a CPU: a GPU adds them up in another order. What is `refusable` may raise instead;
-    the record says whether it did.
+    other than a CPU: a GPU adds them up in another order. What is `refusable` may raise instead
+    (one of the `refusals`, where these are named); the record says whether it did.
     """
 
     name: str
@@ -81,6 +81,7 @@ class Agrees:
     level: Level = "must"
     sums: Tolerance | None = None
     refusable: bool = False
+    refusals: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -172,7 +173,8 @@ def mismatches(plan: Plan, results: Results) -> Iterator[Mismatch]:
         else:
             failure = _failure(comparison, results)
             if failure is not None:
-                if comparison.refusable or failure.step in blamed:
+                named = not comparison.refusals or failure.exception in comparison.refusals
+                if (comparison.refusable and named) or failure.step in blamed:
                     continue
                 blamed.add(failure.step)
                 found = _refused(comparison, failure, builds)

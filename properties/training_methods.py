@@ -275,6 +275,7 @@ def class_weights(case: TrainingCase) -> Plan:
                     tolerance,
                     "should",
                     refusable=True,
+                    refusals=("ValueError", "TypeError"),
                 )
             )
     return Plan(tuple(setting.steps), tuple(found))
