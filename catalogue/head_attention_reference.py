@@ -10,8 +10,9 @@ from catalogue.activations import ACTIVATIONS, softmax
 from catalogue.attention_reference import Attending, allowed, attending
 from catalogue.layer_cases import Given
 from catalogue.layer_reference import by_chance
+from catalogue.specs import Spec
 
-__all__ = ["group_query_attention", "heads", "multi_head_attention"]
+__all__ = ["attention_axes", "group_query_attention", "heads", "multi_head_attention"]
 
 _Answer = np.ndarray | list[np.ndarray] | None
 
@@ -28,7 +29,7 @@ def multi_head_attention(given: Given) -> _Answer:
     `key_dim`. It says nothing of a masked query, nor of one that may attend to nothing: NaN.
     In training with dropout chance decides: None.
     """
-    axes, places = given.case.spec.get("attention_axes"), given.inputs[0].shape[2:-1]
+    axes, places = attention_axes(given.case.spec), given.inputs[0].shape[2:-1]
     if not places or axes == (1,):
         return _heads(given)
     if axes not in (None, (1, 2)) or len(places) > 1:
@@ -43,6 +44,14 @@ def group_query_attention(given: Given) -> _Answer:
     of heads of `query`", each of them for neighbouring heads as in the paper that it names.
     """
     return _heads(given)
+
+
+def attention_axes(spec: Spec) -> tuple[int, ...] | None:
+    """The axes of (batch, step, place, feature) that are attended over, counted from the front."""
+    axes = spec.get("attention_axes")
+    if not isinstance(axes, tuple):
+        return None
+    return tuple(axis % 4 for axis in axes if isinstance(axis, int))
 
 
 def heads(

@@ -9,6 +9,7 @@ import numpy as np
 
 from catalogue import attention_reference, head_attention_reference, layer_reference
 from catalogue.contracts import of_query
+from catalogue.head_attention_reference import attention_axes
 from catalogue.layer_cases import LayerCase, LayerEntry, Sequences
 from catalogue.specs import Argument, Spec
 
@@ -96,7 +97,7 @@ def _head_positions(case: LayerCase) -> list[np.ndarray | None]:
     places = len(case.tensors[0].rest) - 1
     behind = places + len(_output_dims(case.spec, [case.tensors[0].shape]))
     output = query.reshape(*query.shape, *[1] * behind)
-    if places and case.spec.get("attention_axes") != (1,):
+    if places and attention_axes(case.spec) != (1,):
         return [output, query[:, None, :, None, None, None]]
     return [output, query.reshape(len(query), *[1] * (places + 1), -1, 1)]
 
@@ -116,6 +117,8 @@ def _additive_weights(spec: Spec, shapes: _Shapes) -> _Shapes:
 
 def _output_dims(spec: Spec, shapes: _Shapes) -> tuple[int, ...]:
     given = spec.get("output_shape")
+    if isinstance(given, int):
+        return (given,)
     if not isinstance(given, tuple):
         return (shapes[0][-1],)
     return tuple(size for size in given if isinstance(size, int))
@@ -301,7 +304,7 @@ ENTRIES = (
             "key_dim": (2, 3),
             "value_dim": (None, 3),
             "use_bias": (True, False),
-            "output_shape": (None, (3,), (2, 2)),
+            "output_shape": (None, (3,), (2, 2), 3),
             **_DROPPED,
         },
         together=(*_CAUSAL_ALONE, _CAUSAL_OF_KNOWN_SIZES),
@@ -319,7 +322,11 @@ ENTRIES = (
     # steps and places attend to each other, and what is masked is a step with all of its places.
     _multi_head(
         "MultiHeadAttention(axes)",
-        {"attention_axes": ((1,), (1, 2), (1,)), "output_shape": (None, (3,)), **_DROPPED},
+        {
+            "attention_axes": ((1,), (1, 2), (1,), (-3,)),
+            "output_shape": (None, (3,)),
+            **_DROPPED,
+        },
         together=_CAUSAL_ALONE[:1],
         fixed={"attention_axes": (1,)},
         sequences=Sequences(

@@ -12,8 +12,9 @@ from catalogue.cases import Content
 from catalogue.contracts import kept
 from catalogue.expressions import expression
 from catalogue.layer_cases import Given, LayerCase, LayerEntry, Sequences, Tensor
-from catalogue.layer_reference import unchanged
+from catalogue.layer_reference import cleared, unchanged
 from catalogue.specs import Argument, Spec
+from catalogue.windows import said
 
 __all__ = ["EMBEDDING", "ENTRIES", "embedded", "masking_source", "token_source"]
 
@@ -179,6 +180,13 @@ def embedded(given: Given) -> np.ndarray:
 _CARRIED_TOKENS = "Embedding(masked tokens)"
 
 
+def _projected_back(given: Given) -> np.ndarray:
+    """Source: the page of ReversibleEmbedding: by the table, turned round."""
+    (x,) = cleared(given)
+    (table,) = given.weights
+    return said(np.asarray(x @ table.T), kept(given.case))
+
+
 def _table(spec: Spec, shapes: _Shapes) -> _Shapes:
     size, features = spec.get("input_dim"), spec.get("output_dim")
     assert isinstance(size, int) and isinstance(features, int)
@@ -260,6 +268,23 @@ ENTRIES = (
         sequences=Sequences(rests=((),)),
         weights=_table,
         source=token_source,
+        since="3.12",
+    ),
+    # "If True, the layer will perform a linear projection from output_dim to input_dim": of each
+    # step by itself, so that by rule 1 its mask is that of its input.
+    LayerEntry(
+        "ReversibleEmbedding(reverse)",
+        "layers/core_layers/reversible_embedding",
+        kept,
+        _projected_back,
+        of="ReversibleEmbedding",
+        stops=True,
+        fixed={**EMBEDDING, "mask_zero": True},
+        domains={"mask_zero": (True, False)},
+        call_domains={"reverse": (True,)},
+        sequences=Sequences(rests=((3,),)),
+        weights=_table,
+        most=8,
         since="3.12",
     ),
     # Without `mask_zero` the mask that comes in may stop, where the user is told.

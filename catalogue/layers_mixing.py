@@ -31,6 +31,11 @@ def _scale_and_center(spec: Spec, shapes: _Shapes) -> _Shapes:
     return _along(spec, shapes) * sum(bool(spec.get(name, True)) for name in ("scale", "center"))
 
 
+def _along_all(spec: Spec, shapes: _Shapes) -> _Shapes:
+    """Gamma and beta of the axes behind steps, as far as the layer has them."""
+    return [shapes[0][2:]] * sum(bool(spec.get(name, True)) for name in ("scale", "center"))
+
+
 def _along(spec: Spec, shapes: _Shapes) -> _Shapes:
     """The shape of a weight along `axis`."""
     axis = spec.get("axis", -1)
@@ -69,6 +74,19 @@ ENTRIES = (
         fixed={"axis": 1, "center": False, "scale": False},
         domains={"axis": _OVER_STEPS, "epsilon": _SCALED["epsilon"]},
         sequences=Sequences(rests=_FLAT),
+        most=8,
+    ),
+    # Gamma and beta have the axes in their order along the tensor, however they are named.
+    LayerEntry(
+        "LayerNormalization(several axes)",
+        "layers/normalization_layers/layer_normalization",
+        kept,
+        layer_reference.layer_normalized,
+        of="LayerNormalization",
+        fixed={"axis": (2, 3)},
+        domains={**_SCALED, "axis": ((2, 3), (3, 2), (-1, -2))},
+        sequences=Sequences(rests=((3, 2), (2, 1), (1, 3))),
+        weights=_along_all,
         most=8,
     ),
     LayerEntry(

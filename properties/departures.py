@@ -170,10 +170,10 @@ def without_rows(rows: np.ndarray, found: Any) -> list[np.ndarray]:
     ]
 
 
-def rows_of_huge_padding(asked: Asked) -> np.ndarray:
-    """The rows that hold something huge, infinite or NaN."""
+def rows_of_huge_padding(asked: Asked, *, first: int = 0) -> np.ndarray:
+    """The rows that hold something huge, infinite or NaN, in tensors from the `first` one on."""
     huge = np.zeros(len(asked.inputs[0]), bool)
-    for x in asked.inputs:
+    for x in asked.inputs[first:]:
         with np.errstate(invalid="ignore"):
             huge |= ~(np.abs(x) <= _ORDINARY).reshape(len(x), -1).all(axis=1)
     return huge

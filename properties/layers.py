@@ -9,6 +9,7 @@ import numpy as np
 
 from catalogue.cases import FINITE_CONTENTS
 from catalogue.chance import by_seed
+from catalogue.custom_layers import CUSTOM_LAYERS
 from catalogue.expressions import Expression, Output, expression, literal
 from catalogue.layer_cases import LayerCase
 from catalogue.layer_reference import batch_normalized_after_training
@@ -139,7 +140,7 @@ def moving_statistics(case: LayerCase) -> Plan:
     of=lambda layer: LAYER_ENTRIES[layer].reference is not None,
 )
 def layer_truth(case: LayerCase) -> Plan:
-    """Outputs at valid steps equal the NumPy reference."""
+    """Outputs at valid steps equal the NumPy reference, in the dtype that the layer computes in."""
     setting = LayerSetting(case)
     expected, tolerance = setting.expected()
     comparisons: list[Comparison] = []
@@ -150,6 +151,11 @@ def layer_truth(case: LayerCase) -> Plan:
             shape = name.replace("output", "shape")
             comparisons.append(Agrees(shape, expression("np.shape(y)", y=y), literal(array.shape)))
             comparisons.append(_as_said(name, Output("y", k), array, setting, tolerance, k))
+            if setting.entry.layer not in CUSTOM_LAYERS:  # which choose for themselves
+                dtype = name.replace("output", "dtype")
+                computed = case.policy.removeprefix("mixed_")
+                same = expression(f"y.dtype.name == {computed!r}", y=y)
+                comparisons.append(Agrees(dtype, same, literal(True)))
     return Plan(tuple(setting.steps), tuple(comparisons))
 
 

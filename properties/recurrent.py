@@ -292,7 +292,7 @@ def compaction(case: RecurrentCase) -> Plan:
     source=f"{_RNN_PAGE} and the pages of the cells: the equations and the masking of one step",
 )
 def truth(case: RecurrentCase) -> Plan:
-    """Outputs and states equal the NumPy reference."""
+    """Outputs and states equal the NumPy reference, in the dtype that the layer computes in."""
     setting = Setting(case)
     setting.call("y")
     exact, tolerance = setting.exact_reference()
@@ -303,4 +303,6 @@ def truth(case: RecurrentCase) -> Plan:
             names, setting.outputs("y"), exact.outputs(case.spec), strict=False
         )
     ]
+    same = expression(f"y.dtype.name == {setting.compute_dtype!r}", y=Output("y"))
+    comparisons.append(Agrees("dtype", same, literal(True)))
     return Plan(setting.plan_steps(), tuple(comparisons))
