@@ -74,6 +74,14 @@ def _bidirectional(
         carriers=lambda case: 1 if case.spec.get("merge_mode", "concat") is not None else 2,
         positions=_all_said,
         weights=wrapper_reference.bidirectional_weights,
+        together=(
+            {  # two sequences, each with a mask of its own
+                "merge_mode": None,
+                "layer.return_sequences": True,
+                "layer.go_backwards": False,
+                "form": "travelling",
+            },
+        ),
         most=most,
         statics=(*[False] * 7, True),
         unrolled=lambda spec: bool(spec.get("layer.unroll")),

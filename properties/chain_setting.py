@@ -209,17 +209,18 @@ class ChainSetting:
         return found
 
 
-def called_again(case: ChainCase, name: str = "y") -> ChainSetting:
+def called_again(case: ChainCase, name: str = "y", *, turn: int = 0) -> ChainSetting:
     """A call of this name calls the model without masks, with `mask=`, and again without.
 
-    Its outputs are these three, and of a model that is not subclassed what `compute_mask` says.
+    Its outputs are these three, and of a model that is not subclassed what `compute_mask` says. It
+    is built in one of several ways; with a `turn` of 1 in the next.
     """
     way: Way = "subclassed"
     outputs = 3
     if case.maker != "optional":
         case, outputs = msgspec.structs.replace(case, maker="argument"), 4
         several = ways_of(case)
-        way = several[case.weights % len(several)]
+        way = several[(case.weights + turn) % len(several)]
     elif not case.given:
         rows = tuple(row[::-1] for row in case.tensors[0].mask)
         case = msgspec.structs.replace(case, given=rows)

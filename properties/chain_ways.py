@@ -143,6 +143,13 @@ def chain_mask_argument(case: ChainCase) -> Plan:
         said = np.float32(-1) if stage.mask is None else stage.mask.astype(np.float32)
         expected = literal(said, "expected")
         comparisons.append(Agrees("compute_mask", Output("y", 3), expected, None, "should"))
+    if case.maker != "optional" and "sequential" in ways_of(case):
+        other = called_again(case, "other", turn=1)
+        comparisons += [
+            Agrees("mask, given in another way", Output("other.mask", 1), literal(stage.mask)),
+            Agrees("output, given in another way", *other.known("other", last, 1), tolerance),
+        ]
+        return Plan((*setting.steps, *other.steps), tuple(comparisons))
     return Plan(tuple(setting.steps), tuple(comparisons))
 
 

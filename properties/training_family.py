@@ -80,9 +80,23 @@ def _thinned(
     fitting = [one for one in found if property.applies(plain_training_case(one))]
     kept = [one for place, one in enumerate(found) if place == 0 or place % share == turn]
     met = [one for one in fitting if one in kept]
+    if property.name in _REDUCED and layer in STANDING:  # each reduction beside each kind of mask
+        seen = {_reduced(one) for one in met}
+        for one in fitting:
+            if _reduced(one) not in seen:
+                seen.add(_reduced(one))
+                met.append(one)
     # Of one alone the documentation may leave open what comes out.
     least = 1 if property.dear else 2
     return (met + [one for one in fitting if one not in met])[: max(least, len(met))]
+
+
+_REDUCED = ("training_reduction",)
+
+
+def _reduced(one: TrainingConfiguration) -> tuple[Any, ...]:
+    """How a loss is reduced, and how steps are masked."""
+    return one.arguments.get("reduction"), one.mask
 
 
 def _arguments(one: TrainingConfiguration) -> set[Any]:

@@ -261,9 +261,18 @@ def class_weights(case: TrainingCase) -> Plan:
         name, each = "without the first class", (None, *each[1:])
     else:
         name, each = "without the last class", (*each[:-1], None)
-    for way in ways if case.pooled else ways[:1]:
-        step = setting.train(f"more_{way}", plain, way=way, class_weight=each)
-        acting = acting if weighed else weighing(each)
+    more: list[tuple[Way, str, Given, tuple[float | None, ...], Expression]] = [
+        (way, name, plain, each, acting if weighed else weighing(each))
+        for way in (ways if case.pooled else ways[:1])
+    ]
+    if case.pooled:  # arrays are weighed by other code than datasets are
+        left_out = (None, *each[1:])
+        bare = Given(given.inputs, labels, given.mask)
+        more.append(
+            ("train_on_batch", "without the first class", bare, left_out, weighing(left_out))
+        )
+    for way, name, plain, each, acting in more:
+        step = setting.train(f"{way} {name}".replace(" ", "_"), plain, way=way, class_weight=each)
         expected, tolerance = setting.expected(acting)
         if not np.isnan(expected):
             right = literal(expected, "expected")
