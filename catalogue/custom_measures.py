@@ -7,7 +7,7 @@ keras.io/guides/training_with_built_in_methods (Custom losses).
 
 from __future__ import annotations
 
-__all__ = ["CUSTOM_MEASURES", "PADDED"]
+__all__ = ["BATCHES", "CUSTOM_MEASURES", "PADDED"]
 
 _FUNCTION = """\
 def fourth_power(y_true, y_pred):  # a loss of one's own: a number for each position
@@ -45,3 +45,17 @@ def padded(lengths, arrays, nested):  # rows of their own lengths, which tf.data
 lengths of its rows; or they have no steps, and None in place of these. Gives a dataset of one
 batch, whose structure is `nested` from a list. Over `np` and `tf` alone.
 """
+
+BATCHES = """\
+class Batches(getattr(keras.utils, "PyDataset", None) or keras.utils.Sequence):
+    def __init__(self, batches):
+        if hasattr(keras.utils, "PyDataset"):
+            super().__init__()
+        self.batches = batches
+
+    def __len__(self):
+        return len(self.batches)
+
+    def __getitem__(self, k):
+        return self.batches[k]"""
+"""Batches one by one, as the guides teach to write a dataset of one's own."""

@@ -17,7 +17,7 @@ Compiled = Literal["", "eagerly", "by XLA", "two batches at once", "afresh"]
 """How a model is compiled: for the mode that it is run in, or otherwise; or so that nothing of it
 has been traced."""
 
-Form = Literal["dataset", "uncounted", "generator"]
+Form = Literal["dataset", "uncounted", "generator", "PyDataset"]
 """How `fit` and `evaluate` are given several batches."""
 
 

@@ -54,7 +54,7 @@ class Models:
         }
         for text in CUSTOM_MEASURES.values():
             exec(text, self._names)  # our own text only
-        self._datasets = Datasets(self._tf)
+        self._datasets = Datasets(self._tf, implementation.keras)
 
     def clear(self) -> None:
         """Drop all models."""

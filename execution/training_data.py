@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from catalogue.custom_measures import PADDED
+from catalogue.custom_measures import BATCHES, PADDED
 from catalogue.training_steps import Batch, Model, Train
 
 __all__ = ["Datasets", "flat", "nested", "specs_of", "structured", "values_of"]
@@ -69,15 +69,21 @@ class Datasets:
     each iterator makes it ready again.
     """
 
-    def __init__(self, tensorflow: Any) -> None:
+    def __init__(self, tensorflow: Any, keras: Any) -> None:
         self._tf = tensorflow
-        self._names: dict[str, Any] = {"tf": tensorflow, "np": np}
+        self._names: dict[str, Any] = {"tf": tensorflow, "np": np, "keras": keras}
         exec(PADDED, self._names)  # our own text only
 
     def of(self, model: Model, step: Train, batches: tuple[Batch, ...]) -> Any:
         """The batches, padded by the dataset where the step has them so."""
         if step.form == "generator":
             return (structured(model, batch, values_of(batch), tuple) for batch in batches)
+        if step.form == "PyDataset":
+            if "Batches" not in self._names:
+                exec(BATCHES, self._names)  # our own text only
+            return self._names["Batches"](
+                [structured(model, batch, values_of(batch), tuple) for batch in batches]
+            )
         padded = step.way.startswith("padded")
         if padded and all(one.lengths for batch in batches for one in batch):
             found, *others = (self._padded(model, batch) for batch in batches)

@@ -10,7 +10,7 @@ import numpy as np
 
 from catalogue import weights
 from catalogue.custom_layers import CUSTOM_LAYERS
-from catalogue.custom_measures import CUSTOM_MEASURES, PADDED
+from catalogue.custom_measures import BATCHES, CUSTOM_MEASURES, PADDED
 from catalogue.training_cases import LOOPS, TRAINS
 from catalogue.training_steps import Batch, Given, Head, Measure, Model, Train
 
@@ -185,6 +185,11 @@ def _data(printer: Any, step: Train, model: Model) -> None:
         lines.append(f"batches = [{', '.join(batches)}]")
         if step.form == "generator":
             lines.append("data = (batch for batch in batches)")
+            return
+        if step.form == "PyDataset":
+            if BATCHES not in printer.preamble:
+                printer.preamble.append(BATCHES)
+            lines.append("data = Batches(batches)")
             return
         if step.form == "uncounted":
             lines += [

@@ -154,7 +154,7 @@ _GIVEN = ("MeanSquaredError", "metric RootMeanSquaredError", "two outputs")
 )
 def given_alike(case: TrainingCase) -> Plan:
     """However batches are given, loss and metrics are the same: in a dataset of which nobody knows
-    how many there are, by a generator, or one after the other by `test_on_batch`."""
+    how many there are, by a generator or a PyDataset, or one after the other by `test_on_batch`."""
     case = msgspec.structs.replace(case, way="fit" if case.trains else "evaluate")
     if case.batches[0].batch == 1:
         return Plan((), ())
@@ -166,6 +166,7 @@ def given_alike(case: TrainingCase) -> Plan:
     forms: tuple[tuple[Form, str], ...] = (
         ("uncounted", "of unknown number"),
         ("generator", "by a generator"),
+        ("PyDataset", "by a PyDataset"),
     )
     setting.model(name="fresh", compiled="afresh")  # one traced for any sizes looks at no others
     for form, what in forms:
