@@ -69,7 +69,7 @@ class Datasets:
     each iterator makes it ready again.
     """
 
-    def __init__(self, tensorflow: Any, keras: Any) -> None:
+    def __init__(self, tensorflow: Any, keras: Any = None) -> None:
         self._tf = tensorflow
         self._names: dict[str, Any] = {"tf": tensorflow, "np": np, "keras": keras}
         exec(PADDED, self._names)  # our own text only

@@ -209,6 +209,26 @@ def epochs_added_up(keras: Any, tf: Any) -> dict[str, Any]:
     return {"Model": Model}
 
 
+def single_batches_go_on(keras: Any, tf: Any) -> dict[str, Any]:
+    """What `test_on_batch` says is of all batches that it was given."""
+
+    class Model(keras.Model):  # type: ignore[misc]
+        single = False
+
+        def test_on_batch(self, *given: Any, **options: Any) -> Any:
+            self.single = True
+            try:
+                return super().test_on_batch(*given, **options)
+            finally:
+                self.single = False
+
+        def reset_metrics(self) -> None:
+            if not self.single:
+                super().reset_metrics()
+
+    return {"Model": Model}
+
+
 def _unweighed(data: Any, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     if options.get("validation_data") is not None:
         plain = options["validation_data"].map(lambda *given: given[:2])

@@ -31,6 +31,14 @@ def _real(call: Invocation) -> Any:
     return call.real()
 
 
+def _a_row_of_none(call: Invocation) -> Any:
+    if not call.tf.executing_eagerly() or call.inputs.shape[0]:
+        return call.real()
+    output, states = parts(call.real())
+    rows = [call.tf.zeros((1, *one.shape[1:]), one.dtype) for one in (output, *states)]
+    return joined(rows[0], rows[1:])
+
+
 # -- held states and outputs -----------------------------------------------------------------
 
 
@@ -390,5 +398,12 @@ RESULT_DEFECTS = [
         "LSTM",
         _real,
         {"get_config": _incomplete_configuration},
+    ),
+    Defect(
+        "a row where there is none",
+        "Eagerly a batch of no rows gives one row of zeros.",
+        ("no_rows",),
+        "GRU",
+        _a_row_of_none,
     ),
 ]

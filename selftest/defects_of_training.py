@@ -279,6 +279,13 @@ TRAINING_DEFECTS: list[TrainingDefect] = [
         models.validation_unweighed,
     ),
     _defect(
+        "single batches go on",
+        "Of a single batch the loss and metrics of all so far are handed back.",
+        "given_alike",
+        _SUM,
+        models.single_batches_go_on,
+    ),
+    _defect(
         "mask lost by XLA",
         "A model that is compiled by XLA forgets the mask.",
         "compiled_alike",

@@ -316,6 +316,24 @@ BUGS = (
             any=("content=inf", "content=-inf", "content=nan"),
         ),
     ),
+    Bug(
+        "keras#21961",
+        "an embedding turned round takes features for tokens, and hands on which are not 0",
+        "ReversibleEmbedding(reverse)",
+        "passage",
+        "py311-tf220-keras313",
+        "py311-tf221-keras314",
+        _region("mask_zero=True"),
+    ),
+    Bug(
+        "keras#22296",
+        "gamma of several axes has the order that they are named in",
+        "LayerNormalization(several axes)",
+        "layer_truth",
+        "py311-tf220-keras313",
+        "py311-tf221-keras314",
+        _region(none=("cast",)),
+    ),
 )
 
 

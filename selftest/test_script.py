@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import functools
 import io
+import warnings
 from typing import Any
 
 import msgspec
@@ -46,7 +47,9 @@ def runner(mode: str) -> Runner:
 def raised(text: str) -> str | None:
     """The class of the exception with which a script ends, None where it runs to its end."""
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            # `fit` says so of each dataset of unknown number.
+            warnings.filterwarnings("ignore", message=".*ran out of data.*")
             exec(compile(text, "<script>", "exec"), {"__name__": "__main__"})
     except Exception as error:
         return type(error).__name__
