@@ -12,7 +12,7 @@ from catalogue.custom_layers import CUSTOM_LAYERS
 
 __all__ = ["Argument", "Spec"]
 
-Argument = Union[None, bool, int, float, str, "Spec", tuple[Union["Spec", int, None], ...]]
+Argument = Union[None, bool, int, float, str, "Spec", tuple[Union["Spec", int, float, None], ...]]
 
 
 class Spec(

@@ -92,7 +92,7 @@ class TrainingCase(
 
     measure: str
     batches: tuple[RaggedBatch, ...]
-    arguments: dict[str, bool | int | float | str | None] = {}
+    arguments: dict[str, bool | int | float | str | tuple[float, ...] | None] = {}
     given_as: GivenAs = "object"
     mask: MaskWay = "travelling"
     sample_weight: SampleWeight = "absent"
@@ -176,10 +176,10 @@ class MeasureEntry:
     model hands on its inputs, which are classes). `domains` maps constructor arguments to their
     values, the documented default first. `values` gives a number for each position from labels
     and predictions of shape `(..., units)`. A metric that is no mean of such has a `whole`: one
-    number from the positions of shape `(position, units)` and their weights, NaN where a
-    prediction lies so close to a threshold that rounding decides. `function` is the name under
-    which it is a plain function, `word` another by which `compile` knows it, `scale` how large a
-    number may come out for inputs around 1.
+    number, or one for each threshold, from the positions of shape `(position, units)` and their
+    weights, NaN where a prediction lies so close to a threshold that rounding decides. `function`
+    is the name under which it is a plain function, `word` another by which `compile` knows it,
+    `scale` how large a number may come out for inputs around 1.
     """
 
     name: str

@@ -5,12 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from catalogue import training_reference as reference
+from catalogue.specs import Argument
 from catalogue.training_cases import MeasureEntry
 
 __all__ = ["METRIC_ENTRIES"]
 
 _METRICS = "keras.io/api/metrics"
 _LOGITS = {"from_logits": (False, True)}
+_THRESHOLDS: dict[str, tuple[Argument, ...]] = {"thresholds": (None, (0.3, 0.6))}
+_ASKED_FOR: dict[str, tuple[Argument, ...]] = {"class_id": (None, 0), "top_k": (None, 1)}
+# A mark that is no class, of labels alone, as it is common; of one-hot labels it must be a class.
+_VOID: dict[str, tuple[Argument, ...]] = {"ignore_class": (None, -1)}
+_VOID_ONE_HOT: dict[str, tuple[Argument, ...]] = {"ignore_class": (None, 1)}
 
 
 def _metric(cls: str, page: str, labels: str, activation: str, **options: Any) -> MeasureEntry:
@@ -185,6 +191,7 @@ METRIC_ENTRIES: tuple[MeasureEntry, ...] = (
             "binary",
             "sigmoid",
             whole=reference.count_of(what),
+            domains=_THRESHOLDS,
             ranks=(2, 3),
             units=(1, 2),
         )
@@ -201,7 +208,7 @@ METRIC_ENTRIES: tuple[MeasureEntry, ...] = (
         "binary",
         "sigmoid",
         whole=reference.precision,
-        domains={"class_id": (None, 0), "top_k": (None, 1)},
+        domains={**_ASKED_FOR, **_THRESHOLDS},
         ranks=(2, 3),
         units=(1, 2),
     ),
@@ -211,9 +218,19 @@ METRIC_ENTRIES: tuple[MeasureEntry, ...] = (
         "binary",
         "sigmoid",
         whole=reference.recall,
-        domains={"class_id": (None, 0), "top_k": (None, 1)},
+        domains={**_ASKED_FOR, **_THRESHOLDS},
         ranks=(2, 3),
         units=(1, 2),
+    ),
+    _metric(
+        "AUC",
+        "classification_metrics",
+        "binary",
+        "sigmoid",
+        whole=reference.area,
+        fixed={"num_thresholds": 20},
+        ranks=(2, 3),
+        units=(1,),
     ),
     # These approximate a curve by thresholds: what number comes out is theirs.
     *(
@@ -228,7 +245,6 @@ METRIC_ENTRIES: tuple[MeasureEntry, ...] = (
             units=(1,),
         )
         for cls, fixed in (
-            ("AUC", {"num_thresholds": 20}),
             ("PrecisionAtRecall", {"recall": 0.5}),
             ("RecallAtPrecision", {"precision": 0.5}),
             ("SensitivityAtSpecificity", {"specificity": 0.5}),
@@ -251,6 +267,7 @@ METRIC_ENTRIES: tuple[MeasureEntry, ...] = (
         "softmax",
         whole=reference.one_hot_overlap,
         fixed={"num_classes": 3, "target_class_ids": (0, 2)},
+        domains=_VOID_ONE_HOT,
         ranks=(2, 3),
         units=(3,),
     ),
@@ -261,6 +278,7 @@ METRIC_ENTRIES: tuple[MeasureEntry, ...] = (
         "softmax",
         whole=reference.one_hot_overlap,
         fixed={"num_classes": 3},
+        domains=_VOID_ONE_HOT,
         ranks=(2, 3),
         units=(3,),
     ),
@@ -271,6 +289,7 @@ METRIC_ENTRIES: tuple[MeasureEntry, ...] = (
         "identity",
         whole=reference.overlap,
         fixed={"num_classes": 2, "target_class_ids": (0,)},
+        domains=_VOID,
         ranks=(2, 3),
         units=(1,),
     ),
@@ -281,6 +300,7 @@ METRIC_ENTRIES: tuple[MeasureEntry, ...] = (
         "identity",
         whole=reference.overlap,
         fixed={"num_classes": 2},
+        domains=_VOID,
         ranks=(2, 3),
         units=(1,),
     ),

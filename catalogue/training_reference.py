@@ -6,7 +6,7 @@ constructor's arguments. Source of each: its page in keras.io/api/losses or kera
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -29,9 +29,9 @@ def reduced(
 ) -> np.ndarray:
     """A loss over valid positions, by its reduction; NaN where the documentation leaves it open.
 
-    `values` has the shape `(batch, step)` or `(batch, step, inner)`, `valid` that of a prefix of
-    it or its own, `weights` is `(batch,)` or `(batch, step)`. Source: keras.io/api/losses ("sum"
-    sums the loss, "sum_over_batch_size" and "mean" sum the loss and divide by the sample size,
+    `values` has the shape `(batch, step)` or `(batch, step, inner)`, `valid` and `weights` that of
+    a prefix of it or its own. Source: keras.io/api/losses ("sum" sums the loss,
+    "sum_over_batch_size" and "mean" sum the loss and divide by the sample size,
     "mean_with_sample_weight" divides by the sum of the sample weights); the samples are the valid
     positions, for masked ones "should be skipped" (guide on masking and padding). Where rows have
     weights and their sum is asked for, or positions inside steps have none of their own, it is
@@ -49,7 +49,8 @@ def reduced(
     if reduction == "sum":
         return total
     if reduction == "mean_with_sample_weight":
-        if values.ndim > 2 or (weights is not None and weights.ndim < 2):
+        own = weights is not None and weights.ndim == values.ndim > 1
+        if not own and (values.ndim > 2 or weights is not None):
             return np.array(np.nan)
         count = np.where(valid, factors, 0).sum(dtype=values.dtype)
     else:
@@ -272,12 +273,13 @@ def _undecided(p: np.ndarray) -> Any:
 # -- metrics of all positions together -------------------------------------------------------
 
 
-def _counts(y: np.ndarray, p: np.ndarray, w: np.ndarray) -> dict[str, Any] | None:
-    """True and false positives and negatives, weighted; None where rounding may decide."""
-    if _near(p, 0.5).any():
+def _counts(y: np.ndarray, p: np.ndarray, w: np.ndarray, threshold: float) -> dict[str, Any] | None:
+    """True and false positives and negatives, weighted; None where rounding may decide, or where
+    it is not known whether something is predicted (NaN)."""
+    if (_near(p, threshold) | np.isnan(p)).any():
         return None
     weights = np.broadcast_to(w[:, None], p.shape)
-    said, true = p > 0.5, y > 0.5
+    said, true = p > threshold, y > 0.5
     return {
         "true positives": weights[said & true].sum(),
         "false positives": weights[said & ~true].sum(),
@@ -286,12 +288,27 @@ def _counts(y: np.ndarray, p: np.ndarray, w: np.ndarray) -> dict[str, Any] | Non
     }
 
 
+def _at_each(
+    y: np.ndarray,
+    p: np.ndarray,
+    w: np.ndarray,
+    arguments: Arguments,
+    value: Callable[[dict[str, Any]], Any],
+) -> Any:
+    """What is made of the counts: a number, or one for each of the `thresholds`."""
+    thresholds = arguments.get("thresholds")
+    found = []
+    for threshold in (0.5,) if thresholds is None else thresholds:
+        counts = _counts(y, p, w, threshold)
+        found.append(np.nan if counts is None else value(counts))
+    return found[0] if thresholds is None else np.array(found)
+
+
 def count_of(what: str) -> Any:
     """The metric that counts, for instance, `true positives`."""
 
     def counted(y: np.ndarray, p: np.ndarray, w: np.ndarray, arguments: Arguments) -> Any:
-        counts = _counts(y, p, w)
-        return np.nan if counts is None else counts[what]
+        return _at_each(y, p, w, arguments, lambda counts: counts[what])
 
     return counted
 
@@ -299,21 +316,23 @@ def count_of(what: str) -> Any:
 def precision(y: np.ndarray, p: np.ndarray, w: np.ndarray, arguments: Arguments) -> Any:
     """True positives by all predicted ones, of one class or of the likeliest where these are asked
     for."""
-    counts = _counts(*_asked_for(y, p, arguments), w)
-    return np.nan if counts is None else _share(counts, "false positives")
+    y, p = _asked_for(y, p, arguments)
+    return _at_each(y, p, w, arguments, lambda counts: _share(counts, "false positives"))
 
 
 def recall(y: np.ndarray, p: np.ndarray, w: np.ndarray, arguments: Arguments) -> Any:
     """True positives by all labelled ones, of one class or of the likeliest where these are asked
     for."""
-    counts = _counts(*_asked_for(y, p, arguments), w)
-    return np.nan if counts is None else _share(counts, "false negatives")
+    y, p = _asked_for(y, p, arguments)
+    return _at_each(y, p, w, arguments, lambda counts: _share(counts, "false negatives"))
 
 
 def _asked_for(y: np.ndarray, p: np.ndarray, arguments: Arguments) -> tuple[np.ndarray, np.ndarray]:
     """Labels and predictions of `class_id`; with `top_k` the likeliest count as predicted.
 
-    Two that are alike are as good as a prediction of one half: nobody says which comes first.
+    With `thresholds` beside it these count where they are above ("if neither thresholds nor top_k
+    are set, the default is ...": both may be). Of two that are alike nobody says which comes first:
+    whether they are predicted is not known (NaN).
     """
     top, one = arguments.get("top_k"), arguments.get("class_id")
     if top:
@@ -322,15 +341,35 @@ def _asked_for(y: np.ndarray, p: np.ndarray, arguments: Arguments) -> tuple[np.n
         near = np.zeros_like(p, bool)
         if p.shape[-1] > top:
             near |= np.abs(least - ordered[..., -top - 1][..., None]) < 1e-3
-        p = np.where(near, 0.5, (p >= least).astype(p.dtype)).astype(p.dtype)
+        said = np.ones_like(p) if arguments.get("thresholds") is None else p
+        p = np.where(near, np.nan, np.where(p >= least, said, 0)).astype(p.dtype)
     if one is not None:
         y, p = y[..., one : one + 1], p[..., one : one + 1]
     return y, p
 
 
-def _share(counts: dict[str, Any], others: str) -> Any:
-    of = counts["true positives"] + counts[others]
-    return counts["true positives"] / of if of else np.nan
+def _share(counts: dict[str, Any], others: str, what: str = "true positives") -> Any:
+    of = counts[what] + counts[others]
+    return counts[what] / of if of else np.nan
+
+
+def area(y: np.ndarray, p: np.ndarray, w: np.ndarray, arguments: Arguments) -> Any:
+    """The area under the curve of true positive rates over false positive ones, which is straight
+    between thresholds ("interpolation" applies the mid-point summation scheme for ROC).
+
+    These are linearly spaced, or as given, and one below and one above all predictions.
+    """
+    number = arguments.get("num_thresholds", 200)
+    between = arguments.get("thresholds") or np.arange(1, number - 1) / (number - 1)
+    points = []
+    for threshold in (-1.0, *sorted(between), 2.0):
+        counts = _counts(y, p, w, threshold)
+        if counts is None:
+            return np.nan
+        true = _share(counts, "false negatives")
+        points.append((true, _share(counts, "true negatives", "false positives")))
+    trues, falses = np.array(points).T
+    return ((falses[:-1] - falses[1:]) * (trues[:-1] + trues[1:]) / 2).sum()
 
 
 def root_mean_squared(y: np.ndarray, p: np.ndarray, w: np.ndarray, arguments: Arguments) -> Any:
@@ -352,13 +391,28 @@ def one_hot_overlap(y: np.ndarray, p: np.ndarray, w: np.ndarray, arguments: Argu
     if _undecided(p).any():
         return np.nan
     classes = arguments.get("target_class_ids") or range(arguments["num_classes"])
-    return _overlap(y.argmax(-1), p.argmax(-1), w, classes)
+    return _overlap(*_considered(y.argmax(-1), p.argmax(-1), w, arguments), classes)
 
 
 def overlap(y: np.ndarray, p: np.ndarray, w: np.ndarray, arguments: Arguments) -> Any:
     """The same over classes, both sides naming a class."""
     classes = arguments.get("target_class_ids") or range(arguments["num_classes"])
-    return _overlap(y[..., 0], p[..., 0], w, classes)
+    return _overlap(*_considered(y[..., 0], p[..., 0], w, arguments), classes)
+
+
+def _considered(
+    y: np.ndarray, p: np.ndarray, w: np.ndarray, arguments: Arguments
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The positions whose label is not of the class that is ignored.
+
+    Nobody says whether a prediction of that class counts elsewhere: then weights are NaN.
+    """
+    ignored = arguments.get("ignore_class")
+    if ignored is None:
+        return y, p, w
+    kept = y != ignored
+    y, p, w = y[kept], p[kept], w[kept]
+    return y, p, np.full_like(w, np.nan) if (p == ignored).any() else w
 
 
 def _overlap(y: np.ndarray, p: np.ndarray, w: np.ndarray, classes: Any) -> Any:

@@ -128,9 +128,9 @@ def _equals_reference(case: TrainingCase) -> Plan:
         if not said.any() or name not in results:
             continue
         result = results[name]
-        if expected.ndim:
+        if expected.ndim:  # a loss at each position, or a metric for each threshold
             at = literal(said, "said")
-            result = expression("a[said]", a=Output("a"), said=at)
+            result = expression("a[said]", a=result if metric else Output("a"), said=at)
         right = literal(expected[said] if expected.ndim else expected, "expected")
         found.append(Agrees(name, result, right, tolerance))
     return Plan(tuple(setting.steps), tuple(found))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 from catalogue.cases import Content
 from catalogue.expressions import Expression, expression, literal
@@ -72,6 +73,8 @@ class TrainingArrays:
         seed = case.batches[place].seed + 1
         rng = f"np.random.default_rng({seed})"
         content = content or case.labels_hold
+        void: Any = case.arguments.get("ignore_class")
+        ignored = 0 if void is None else void
         if kind == "sparse":
             drawn = f"{rng}.integers(0, {case.units}, {lead}).astype('int32')"
             padding = f"np.int32({_CLASS_CONTENTS.get(content, 0)})"
@@ -80,7 +83,8 @@ class TrainingArrays:
             "real": f"{rng}.uniform(-1, 1, {shape})",
             "positive": f"{rng}.uniform(0.5, 1.5, {shape})",
             "binary": f"{rng}.integers(0, 2, {shape})",
-            "classes": f"{rng}.integers(0, 2, {shape})",
+            # A mark that is ignored and no class stands at some valid steps.
+            "classes": f"{rng}.integers({min(0, ignored)}, 2, {shape})",
             "sign": f"{rng}.choice([-1, 1], {shape})",
             "one-hot": f"np.eye({case.units})[{rng}.integers(0, {case.units}, {lead})]",
             "distribution": f"{rng}.dirichlet([2.0] * {case.units}, {lead})",

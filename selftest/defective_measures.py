@@ -291,6 +291,18 @@ def rounded_up(tf: Any, real: Any, y: Any, p: Any, w: Any) -> Any:
     return real(y, p, None if w is None else tf.math.ceil(w))
 
 
+def counted_once(tf: Any, real: Any, y: Any, p: Any, w: Any) -> Any:
+    """Whatever weighs something weighs 1."""
+    return real(y, p, None if w is None else tf.sign(w))
+
+
+def of_first_positions(tf: Any, real: Any, y: Any, p: Any, w: Any) -> Any:
+    """Positions inside a step all have the weight of its first one."""
+    if w is None or w.shape.rank < 3:
+        return real(y, p, w)
+    return real(y, p, tf.ones_like(w) * w[:, :, :1])
+
+
 def longer_counts_less(tf: Any, real: Any, y: Any, p: Any, w: Any) -> Any:
     """Each batch counts by one more of its lengths: within a batch that cancels out."""
     mask = mask_of(p)
@@ -298,6 +310,29 @@ def longer_counts_less(tf: Any, real: Any, y: Any, p: Any, w: Any) -> Any:
         return real(y, p, w)
     share = tf.cast(mask, "float32") / tf.cast(tf.shape(mask)[1], "float32")
     return real(y, p, share if w is None else share * w)
+
+
+def thresholds_shifted(keras: Any, tf: Any) -> dict[str, Any]:
+    """With several thresholds weights are one position late."""
+
+    class Recall(keras.metrics.Recall):  # type: ignore[misc]
+        def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+            if sample_weight is not None and len(self.thresholds) > 1:
+                sample_weight = tf.roll(sample_weight, 1, axis=-1)
+            return super().update_state(y_true, y_pred, sample_weight)
+
+    return {"metrics.Recall": Recall}
+
+
+def unweighed_beside_ignored(keras: Any, tf: Any) -> dict[str, Any]:
+    """Where a class is ignored, weights are as well."""
+
+    class OneHotIoU(keras.metrics.OneHotIoU):  # type: ignore[misc]
+        def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+            weights = sample_weight if self.ignore_class is None else None
+            return super().update_state(y_true, y_pred, weights)
+
+    return {"metrics.OneHotIoU": OneHotIoU}
 
 
 def metric_shifted(keras: Any, tf: Any) -> dict[str, Any]:

@@ -320,6 +320,34 @@ TRAINING_DEFECTS: list[TrainingDefect] = [
         "CategoricalCrossentropy",
         models.classes_replace_weights,
     ),
+    _defect(
+        "weights counted once",
+        "Weights of a metric of which no reference is known count as ones.",
+        "weights_repeat",
+        "metric PrecisionAtRecall",
+        measures.metric("PrecisionAtRecall", measures.counted_once),
+    ),
+    _defect(
+        "weights shifted beside thresholds",
+        "With several thresholds a metric's weights are one position late.",
+        (_REDUCTION, "weights_alignment", _ISOLATION, "weights_repeat"),
+        "metric Recall",
+        measures.thresholds_shifted,
+    ),
+    _defect(
+        "weights forgotten beside an ignored class",
+        "A metric of overlap that ignores a class ignores weights as well.",
+        (_ISOLATION, "weights_repeat", _REDUCTION, "weights_alignment"),
+        "metric OneHotIoU",
+        measures.unweighed_beside_ignored,
+    ),
+    _defect(
+        "weights of positions by steps",
+        "Weights of positions inside steps are those of their step's first one.",
+        "weights_of_positions",
+        _METRIC,
+        measures.metric("MeanSquaredError", measures.of_first_positions),
+    ),
     # What is wrong where the ledger knows of something that is wrong already.
     _defect(
         "known: weights of rows turned",

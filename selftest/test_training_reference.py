@@ -164,6 +164,49 @@ def test_the_overlap_of_classes_is_intersection_over_union() -> None:
     assert reference.one_hot_overlap(*hot, ones, {"num_classes": 2}) == 0.5
 
 
+def test_each_threshold_has_a_number() -> None:
+    """NaN where a prediction lies on that threshold, not at the others."""
+    counted = reference.count_of("false positives")
+    found = counted(_TRUE, _SAID, _WEIGHT, {"thresholds": (0.15, 0.2, 0.5)})
+    np.testing.assert_array_equal(found, [7, np.nan, 3])
+    found = reference.recall(_TRUE, _SAID, _WEIGHT, {"thresholds": (0.05, 0.5)})
+    np.testing.assert_allclose(found, [1, 1 / 3])
+
+
+def test_thresholds_beside_the_likeliest_ask_for_both() -> None:
+    """One of two is the likeliest, and is above a threshold or is not."""
+    y, p = np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([[0.4, 0.3], [0.7, 0.6]])
+    both = {"top_k": 1, "thresholds": (0.2, 0.5)}
+    np.testing.assert_allclose(reference.precision(y, p, np.ones(2), both), [1 / 2, 0])
+    # Without thresholds the likeliest is predicted however small it is.
+    assert reference.precision(y, p, np.ones(2), {"top_k": 1}) == 1 / 2
+    alike = np.array([[0.4, 0.4], [0.7, 0.6]])
+    assert np.isnan(reference.precision(y, alike, np.ones(2), both)).all()
+
+
+def test_the_area_is_that_under_straight_lines() -> None:
+    """One threshold between all and nothing: (0, 0), (3/7, 1/3) and (1, 1)."""
+    one = {"thresholds": (0.5,)}
+    expected = 3 / 7 * (1 / 3) / 2 + 4 / 7 * (1 / 3 + 1) / 2
+    assert reference.area(_TRUE, _SAID, _WEIGHT, one) == pytest.approx(expected)
+    # Thresholds between all predictions: of two pairs by their weights, the others are in order.
+    exact = (1 * (3 + 4) + 2 * 0) / (3 * 7)
+    assert reference.area(_TRUE, _SAID, _WEIGHT, {"num_thresholds": 12}) == pytest.approx(exact)
+    assert np.isnan(reference.area(_TRUE[:2], _SAID[:2], _WEIGHT[:2], {}))  # nothing negative
+
+
+def test_an_ignored_class_is_one_of_labels() -> None:
+    """What it is counted as elsewhere is not said."""
+    y, p = np.array([[0.0], [-1.0], [1.0]]), np.array([[0.0], [1.0], [1.0]])
+    without = {"num_classes": 2, "ignore_class": -1}
+    assert reference.overlap(y, p, np.ones(3), without) == 1.0
+    said = np.array([[0.0], [0.0], [0.0]])
+    assert np.isnan(reference.overlap(y, said, np.ones(3), {"num_classes": 2, "ignore_class": 0}))
+    hot = np.eye(3)[[0, 1, 2]], np.eye(3)[[0, 2, 2]]
+    arguments = {"num_classes": 3, "ignore_class": 1}
+    assert reference.one_hot_overlap(*hot, np.ones(3), arguments) == 1.0
+
+
 def test_a_prediction_on_the_threshold_is_not_judged() -> None:
     """Rounding may put it on either side."""
     at = np.full((4, 1), 0.5)

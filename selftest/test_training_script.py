@@ -46,6 +46,16 @@ CASES = {
         other="ones",
         inserted=1,
     ),
+    "for each threshold": TrainingCase(
+        "metric Recall",
+        (BATCH,),
+        {"thresholds": (0.3, 0.6)},
+        mask="absent",
+        sample_weight="steps",
+        weighted=True,
+        way="test step",
+        units=1,
+    ),
     "evaluated": TrainingCase(
         "metric SparseCategoricalAccuracy",
         (BATCH, RaggedBatch(("10",))),

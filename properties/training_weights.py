@@ -1,0 +1,113 @@
+"""What must hold of weights of samples beside those that methods of a model document."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import msgspec
+import numpy as np
+
+from catalogue.expressions import Expression, expression, literal
+from catalogue.training import OUTPUTS, STANDING, measure_of
+from catalogue.training_cases import TrainingCase
+from catalogue.training_reference import root_mean_squared
+from properties.comparisons import Agrees, Plan
+from properties.registry import declare
+from properties.training_setting import TrainingSetting
+
+__all__: list[str] = []
+
+_INNER = 2  # positions inside each step
+
+
+def _counting(layer: str) -> bool:
+    """Whether a metric counts positions by their weights, one code for each of its form.
+
+    What is a mean of a number for each position, or its root, is compared with the reference,
+    weighed too; how batches of other weights are added up in it is another matter.
+    """
+    return layer not in OUTPUTS and measure_of(layer).whole not in (None, root_mean_squared)
+
+
+@declare(
+    family="training",
+    source="keras.io/api/metrics: classification_metrics (TruePositives: 'If sample_weight is "
+    "given, calculates the sum of the weights of true positives', of which others are computed), "
+    "segmentation_metrics ('accumulated in a confusion matrix, weighted by sample_weight')",
+    level="should",
+    of=_counting,
+    # Without a mask, which is another matter.
+    applies=lambda case: case.mask == "absent" and case.policy == "float32",
+    choices=("several",),  # of few positions many weights make the same number
+    share=8,
+)
+def weights_repeat(case: TrainingCase) -> Plan:
+    """A step of weight 2 counts for a metric as that step twice."""
+    case = msgspec.structs.replace(case, way="test step", weighted=True, twin=False)
+    setting = TrainingSetting(case)
+
+    def again(array: Expression) -> Expression:
+        return expression("np.concatenate([a, a[:, ::2]], 1)", f"{array.hint}_again", a=array)
+
+    weighed, repeated = [], []
+    for place in range(len(case.batches)):
+        given, (batch, steps) = setting.given(place), case.lead(place)[:2]
+        # Whole numbers: some metrics cut weights to these, which is known.
+        weights = f"np.float32([2, 1] * {steps})[:{steps}]"
+        twos = expression(f"np.tile({weights}, ({batch}, 1))", "twos")
+        ones = expression(f"np.ones(({batch}, {steps + (steps + 1) // 2}), 'float32')", "ones")
+        weighed.append(dataclasses.replace(given, weights=twos))
+        inputs, labels = again(given.inputs), again(given.labels)
+        repeated.append(dataclasses.replace(given, inputs=inputs, labels=labels, weights=ones))
+    setting.model()
+    setting.train("a", *weighed)
+    setting.train("b", *repeated)
+    left, right = (setting.results(name)["metric"] for name in ("a", "b"))
+    found = (Agrees("metric", left, right, setting.tolerance, "should"),)
+    return Plan(tuple(setting.steps), found)
+
+
+def _of_positions(layer: str) -> bool:
+    """Whether a measure has a number for each position, and stands for others."""
+    return layer in STANDING and layer not in OUTPUTS and measure_of(layer).values is not None
+
+
+@declare(
+    family="training",
+    source="tf.keras.losses.Loss and update_state of metrics that are means, in Keras 2 (of a "
+    "sample_weight of shape '[batch_size, d0, .. dN-1]' each value scales the loss of its element);"
+    " Keras 3 takes it too, and documents nothing else",
+    level="should",
+    of=_of_positions,
+    applies=lambda case: (
+        case.mask == "absent" and case.policy == "float32" and case.reduction is not None
+    ),
+    share=2,
+)
+def weights_of_positions(case: TrainingCase) -> Plan:
+    """Weights of the shape `(batch, step, inner)` weigh each position inside steps, in a loss
+    that is called by hand and in a metric."""
+    metric = measure_of(case.measure).kind == "metrics"
+    case = msgspec.structs.replace(
+        case,
+        given_as="object",
+        # Methods document weights of rows and steps alone: a loss is called as it is.
+        way="test step" if metric else "custom loop",
+        weighted=metric,
+        twin=False,
+        sample_weight="absent",
+        inner=_INNER,
+    )
+    setting = TrainingSetting(case)
+    given, shape = setting.given(), case.lead(0)
+    rng = f"np.random.default_rng({case.batches[0].seed + 2})"
+    weights = expression(f"{rng}.uniform(0.5, 2, {shape}).astype('float32')", "w_positions")
+    setting.model()
+    setting.train("a", dataclasses.replace(given, weights=weights))
+    name = "metric" if metric else "loss"
+    expected, tolerance = setting.expected(weights)
+    if np.isnan(expected):
+        return Plan(tuple(setting.steps), ())
+    right = literal(expected, "expected")
+    found = Agrees(name, setting.results("a")[name], right, tolerance, "should")
+    return Plan(tuple(setting.steps), (found,))
