@@ -14,9 +14,8 @@ _METRICS = "keras.io/api/metrics"
 _LOGITS = {"from_logits": (False, True)}
 _THRESHOLDS: dict[str, tuple[Argument, ...]] = {"thresholds": (None, (0.3, 0.6))}
 _ASKED_FOR: dict[str, tuple[Argument, ...]] = {"class_id": (None, 0), "top_k": (None, 1)}
-# A mark that is no class, of labels alone, as it is common; of one-hot labels it must be a class.
+# A mark that is no class, of labels alone, as it is common: one-hot labels have no room for one.
 _VOID: dict[str, tuple[Argument, ...]] = {"ignore_class": (None, -1)}
-_VOID_ONE_HOT: dict[str, tuple[Argument, ...]] = {"ignore_class": (None, 1)}
 
 
 def _metric(cls: str, page: str, labels: str, activation: str, **options: Any) -> MeasureEntry:
@@ -267,7 +266,6 @@ METRIC_ENTRIES: tuple[MeasureEntry, ...] = (
         "softmax",
         whole=reference.one_hot_overlap,
         fixed={"num_classes": 3, "target_class_ids": (0, 2)},
-        domains=_VOID_ONE_HOT,
         ranks=(2, 3),
         units=(3,),
     ),
@@ -278,7 +276,6 @@ METRIC_ENTRIES: tuple[MeasureEntry, ...] = (
         "softmax",
         whole=reference.one_hot_overlap,
         fixed={"num_classes": 3},
-        domains=_VOID_ONE_HOT,
         ranks=(2, 3),
         units=(3,),
     ),

@@ -79,10 +79,8 @@ def _of_positions(layer: str) -> bool:
     " Keras 3 takes it too, and documents nothing else",
     level="should",
     of=_of_positions,
-    applies=lambda case: (
-        case.mask == "absent" and case.policy == "float32" and case.reduction is not None
-    ),
-    share=2,
+    applies=lambda case: case.reduction is not None and not case.pooled,
+    share=4,
 )
 def weights_of_positions(case: TrainingCase) -> Plan:
     """Weights of the shape `(batch, step, inner)` weigh each position inside steps, in a loss
@@ -91,6 +89,8 @@ def weights_of_positions(case: TrainingCase) -> Plan:
     case = msgspec.structs.replace(
         case,
         given_as="object",
+        mask="absent",  # which is another matter
+        policy="float32",
         # Methods document weights of rows and steps alone: a loss is called as it is.
         way="test step" if metric else "custom loop",
         weighted=metric,

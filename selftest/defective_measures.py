@@ -327,12 +327,12 @@ def thresholds_shifted(keras: Any, tf: Any) -> dict[str, Any]:
 def unweighed_beside_ignored(keras: Any, tf: Any) -> dict[str, Any]:
     """Where a class is ignored, weights are as well."""
 
-    class OneHotIoU(keras.metrics.OneHotIoU):  # type: ignore[misc]
+    class MeanIoU(keras.metrics.MeanIoU):  # type: ignore[misc]
         def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
             weights = sample_weight if self.ignore_class is None else None
             return super().update_state(y_true, y_pred, weights)
 
-    return {"metrics.OneHotIoU": OneHotIoU}
+    return {"metrics.MeanIoU": MeanIoU}
 
 
 def metric_shifted(keras: Any, tf: Any) -> dict[str, Any]:

@@ -338,7 +338,7 @@ TRAINING_DEFECTS: list[TrainingDefect] = [
         "weights forgotten beside an ignored class",
         "A metric of overlap that ignores a class ignores weights as well.",
         (_ISOLATION, "weights_repeat", _REDUCTION, "weights_alignment"),
-        "metric OneHotIoU",
+        "metric MeanIoU",
         measures.unweighed_beside_ignored,
     ),
     _defect(
