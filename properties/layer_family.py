@@ -201,6 +201,8 @@ def simpler_layer(case: LayerCase) -> Iterator[LayerCase]:
             )
             yield replace(case, spec=entry.complete(simpler))
     for name in case.arguments:
+        if False not in entry.call_domains.get(name, (False,)):
+            continue  # without it the entry is another
         rest = {key: value for key, value in case.arguments.items() if key != name}
         yield replace(case, arguments=rest)
     if case.training is not None:
