@@ -393,11 +393,8 @@ def again_source(case: ChainCase, *, way: Way, name: str, mask_value: float = 0.
     several = way == "functional"
     tensors, masks = _apart(case, "x") if several else ("x[0]", "x[1]")
     by_name = tensors.startswith("{")
-    alone = f"[tf.identity(one) for one in {tensors}]" if several else "tf.identity(x[0])"
-    if by_name:
-        alone = f"tf.nest.map_structure(tf.identity, {tensors})"
     body = [
-        f"alone = model({alone})",
+        f"alone = model(tf.nest.map_structure(tf.identity, {tensors}))",
         f"masked = model({tensors}, mask={masks})",
         f"again = model({tensors})",
     ]

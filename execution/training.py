@@ -236,11 +236,11 @@ class Models:
             options["class_weight"] = step.classes
         if step.way in ("train_on_batch", "test_on_batch"):
             (batch,) = step.given
+            method = getattr(model, step.way)
             found: Mapping[str, Any] = {}
             for one in (*step.before, batch):
                 inputs, labels, *weights = structured(compiled.step, one, values_of(one), list)
                 weighed = {"sample_weight": weights[0]} if weights else {}
-                method = getattr(model, step.way)
                 found = method(inputs, labels, return_dict=True, **weighed, **options)
             return found
         if step.epochs > 1:

@@ -217,8 +217,6 @@ class TrainingSetting(TrainingArrays):
         if ignored is None:
             return valid
         labels = self.labels(place).value()
-        if self.entry.labels == "one-hot":
-            labels = labels.argmax(-1)
         behind = [1] * (labels.ndim - valid.ndim)
         found: np.ndarray = valid.reshape(*valid.shape, *behind) & (labels != ignored)
         return found
