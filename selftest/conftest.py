@@ -37,7 +37,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What mostly waits comes first: at the end one worker would wait alone."""
+    """What mostly waits comes first: at the end one worker would wait alone.
+
+    The name of a test says nothing of one process alone, such as where an object lies: workers
+    that name tests otherwise run none.
+    """
+    for item in items:
+        if "<" in item.name:
+            raise pytest.UsageError(f"{item.nodeid} is named by an object: give it an id")
     items.sort(key=lambda item: item.path.name != "test_killing.py")
 
 

@@ -247,7 +247,11 @@ DEFECTS: list[tuple[str, str, Overridden]] = [
 ]
 
 
-@pytest.mark.parametrize(("layer", "property", "defect"), DEFECTS, ids=lambda one: str(one)[:24])
+@pytest.mark.parametrize(
+    ("layer", "property", "defect"),
+    DEFECTS,
+    ids=[f"{layer} {defect.__name__[1:]}" for layer, _, defect in DEFECTS],
+)
 def test_a_planted_defect_is_seen(
     layer: str, property: str, defect: Overridden, seed: int, found: Implementation, ledger: Ledger
 ) -> None:
