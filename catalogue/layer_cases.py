@@ -140,7 +140,8 @@ class Sequences:
     `folds` are the numbers of inner steps of nested sequences, 0 for plain ones. Rows are cut to
     `most_steps` where each step costs much (0: they are not cut). There are `least` steps or
     more, a `multiple` of so many; with `known` their number is always known when the layer is
-    built. `masked` says which of several tensors have a mask; where roles tell them apart, the
+    built. Features are those of all tensors, or with `features` True each has one more than the one
+    before it. `masked` says which of several tensors have a mask; where roles tell them apart, the
     `patterns` do, one for each call, with `m` for a tensor that has one, `-` for one that has not.
     """
 
@@ -152,6 +153,7 @@ class Sequences:
     least: int = 1
     multiple: int = 1
     known: bool = False
+    features: tuple[bool, ...] = (False,)
     masked: tuple[str, ...] = ("all", "all", "first", "last", "none")
     patterns: tuple[str, ...] = ()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,6 +28,8 @@ _ATTENDED = Sequences(counts=(2, 3), rests=_FLAT, same_steps=False, patterns=_PA
 # A single tensor attends to itself: it is query and value.
 _SELF_PATTERNS = (*_PATTERNS, "m", "m")
 _SELF_ATTENDED = Sequences(counts=(2, 1, 3), rests=_FLAT, same_steps=False, patterns=_SELF_PATTERNS)
+# Each role is projected by a kernel of its own, and may have features of its own.
+_PROJECTED = dataclasses.replace(_SELF_ATTENDED, features=(False, False, True))
 _CALLED: dict[str, tuple[bool, ...]] = {
     "use_causal_mask": (False, True),
     "return_attention_scores": (False, True),
@@ -171,7 +174,7 @@ def _multi_head(
     domains: Mapping[str, tuple[Argument, ...]],
     *,
     fixed: Mapping[str, Argument] | None = None,
-    sequences: Sequences = _SELF_ATTENDED,
+    sequences: Sequences = _PROJECTED,
     explicit: bool = False,
     together: tuple[dict[str, Any], ...] = (),
     most: int = 24,
@@ -224,7 +227,7 @@ def _group_query(
         fixed={"head_dim": 2, "num_query_heads": 4, "num_key_value_heads": 2},
         domains={"num_key_value_heads": (2, 1, 4), **domains},
         call_domains=_CALLED,
-        sequences=_SELF_ATTENDED,
+        sequences=_PROJECTED,
         parameters=_ROLES,
         least=2,
         explicit=explicit,

@@ -16,7 +16,7 @@ from catalogue.layer_reference import cleared, unchanged
 from catalogue.specs import Argument, Spec
 from catalogue.windows import said
 
-__all__ = ["EMBEDDING", "ENTRIES", "embedded", "masking_source", "token_source"]
+__all__ = ["EMBEDDING", "ENTRIES", "embedded", "mask_value", "masking_source", "token_source"]
 
 _Shapes = list[tuple[int, ...]]
 
@@ -24,7 +24,8 @@ TOKENS = 11  # the vocabulary with 0, which is padding: an index of 0 to 10
 _MANY_TOKENS = 700  # of which some are no bytes
 
 # Values that float16 holds, and one that each dtype holds as another number.
-_MASK_VALUES: tuple[Argument, ...] = (0.0, -1.0, 0.1, 1e4)
+_ARRAY = Spec("np.array", {"object": -2.0, "dtype": "float32"})  # as data comes from NumPy
+_MASK_VALUES: tuple[Argument, ...] = (0.0, -1.0, 0.1, 1e4, _ARRAY)
 
 
 # -- Masking ---------------------------------------------------------------------------------
@@ -38,7 +39,7 @@ def masking_source(case: LayerCase, place: int, content: Content) -> tuple[str, 
     equals zero.
     """
     tensor = case.tensors[place]
-    value = _mask_value(case.spec)
+    value = mask_value(case.spec)
     padding = -0.0 if value == 0 and tensor.seed % 2 else value
     return _partly(case, tensor, value), f"np.array({padding!r}, {case.dtype!r})"
 
@@ -63,7 +64,7 @@ def _partly(case: LayerCase, tensor: Tensor, value: float) -> str:
 def _carried_source(case: LayerCase, place: int, content: Content) -> tuple[str, str]:
     """As `masking_source`, with whole steps of `mask_value` among valid ones; padding is free."""
     tensor = case.tensors[place]
-    value = _mask_value(case.spec)
+    value = mask_value(case.spec)
     whole, made = _whole(tensor, len(tensor.rest)), f"np.array({value!r}, {case.dtype!r})"
     return f"np.where({whole}, {made}, {_partly(case, tensor, value)})", ""
 
@@ -74,8 +75,11 @@ def _whole(tensor: Tensor, behind: int) -> str:
     return f"np.random.default_rng({tensor.seed + 3}).random({shape}) < 0.3"
 
 
-def _mask_value(spec: Spec) -> float:
+def mask_value(spec: Spec) -> float:
+    """The number that a Masking takes for padding."""
     value = spec.get("mask_value", 0.0)
+    if isinstance(value, Spec):
+        value = value.get("object")
     assert isinstance(value, float)
     return value
 

@@ -25,14 +25,19 @@ class Spec(
     """The class of a layer in `keras.layers` and the arguments that construct it.
 
     An argument may be a spec itself (the cell of an `RNN`), a tuple of specs (stacked cells)
-    or of numbers (axes; None for a size that is not known). Arguments that are not named have the
-    defaults that Keras documents.
+    or of numbers (axes; None for a size that is not known). One that is a NumPy array is a spec
+    of `np.array`. Arguments that are not named have the defaults that Keras documents.
     `get`, `replace` and `without` reach an argument of a layer inside by its path, such as
     `layer.units`.
     """
 
     layer: str
     arguments: dict[str, Argument] = {}
+
+    @property
+    def of_numpy(self) -> bool:
+        """Whether this is no layer but what a function of NumPy gives."""
+        return self.layer.startswith("np.")
 
     @property
     def key(self) -> tuple[Any, ...]:
@@ -77,7 +82,7 @@ class Spec(
 
     def with_policy(self, policy: str) -> Spec:
         """The layer and the layers inside it with a dtype policy, the default one left out."""
-        if policy == "float32":
+        if policy == "float32" or self.of_numpy:
             return self
         arguments: dict[str, Argument] = {}
         for name, value in self.arguments.items():
@@ -94,12 +99,15 @@ class Spec(
     def source(self, module: str = "keras.layers") -> str:
         """The Keras expression that constructs the layer."""
         parts = [f"{name}={_source(value, module)}" for name, value in self.arguments.items()]
+        if self.of_numpy:
+            return f"{self.layer}({', '.join(parts)})"
         name = self.layer if self.layer in CUSTOM_LAYERS else f"{module}.{self.layer}"
         return f"{name}({', '.join(parts)})"
 
     def layers(self) -> Iterator[str]:
         """The classes of the layer and of those inside it, outermost first."""
-        yield self.layer
+        if not self.of_numpy:
+            yield self.layer
         for value in self.arguments.values():
             for inner in value if isinstance(value, tuple) else (value,):
                 if isinstance(inner, Spec):

@@ -20,6 +20,7 @@ __all__ = [
 
 _LOSSES = "keras.io/api/losses"
 _LOGITS = {"from_logits": (False, True)}
+_AXIS = {"axis": (-1, 2)}  # the last one, of outputs that are steps: counted from either end
 
 
 def _loss(cls: str, page: str, labels: str, activation: str, **options: Any) -> MeasureEntry:
@@ -81,6 +82,7 @@ _LOSS_ENTRIES = (
         "sigmoid",
         values=reference.cosine_loss,
         function="cosine_similarity",
+        domains=_AXIS,
     ),
     _loss(
         "BinaryCrossentropy",
@@ -89,7 +91,7 @@ _LOSS_ENTRIES = (
         "sigmoid",
         values=reference.binary_crossentropy,
         function="binary_crossentropy",
-        domains={**_LOGITS, "label_smoothing": (0.0, 0.2)},
+        domains={**_LOGITS, "label_smoothing": (0.0, 0.2), **_AXIS},
         units=(1, 2, 3),
     ),
     _loss(
@@ -99,7 +101,7 @@ _LOSS_ENTRIES = (
         "sigmoid",
         values=reference.binary_focal,
         function="binary_focal_crossentropy",
-        domains={**_LOGITS, "apply_class_balancing": (False, True)},
+        domains={**_LOGITS, "apply_class_balancing": (False, True), **_AXIS},
         units=(1, 2),
     ),
     _loss(
@@ -109,7 +111,7 @@ _LOSS_ENTRIES = (
         "softmax",
         values=reference.categorical_crossentropy,
         function="categorical_crossentropy",
-        domains={**_LOGITS, "label_smoothing": (0.0, 0.2)},
+        domains={**_LOGITS, "label_smoothing": (0.0, 0.2), **_AXIS},
     ),
     _loss(
         "CategoricalFocalCrossentropy",
@@ -118,7 +120,7 @@ _LOSS_ENTRIES = (
         "softmax",
         values=reference.categorical_focal,
         function="categorical_focal_crossentropy",
-        domains=_LOGITS,
+        domains={**_LOGITS, **_AXIS},
         since="2.13",
     ),
     _loss(
@@ -145,6 +147,19 @@ _LOSS_ENTRIES = (
         "sigmoid",
         values=reference.poisson,
         function="poisson",
+    ),
+    # "Tuple for which dimensions the loss is calculated": without one there is a single number.
+    *(
+        _loss(
+            name,
+            _REGRESSION,
+            "one-hot",
+            "softmax",
+            values=reference.dice,
+            fixed={"axis": (-1,)},
+            since="3.8",
+        )
+        for name in ("Dice", "Tversky")
     ),
     _loss("Hinge", _HINGE, "sign", "linear", values=reference.hinge, function="hinge"),
     _loss(
@@ -219,8 +234,6 @@ EXCLUDED: dict[str, dict[str, str]] = {
         "CTC": _ROWS,
         "Circle": _MATRIX,
         "CategoricalGeneralizedCrossEntropy": _MATRIX,
-        "Dice": _WHOLE,
-        "Tversky": _WHOLE,
     },
     "metrics": {
         "Metric": _BASE,

@@ -83,7 +83,8 @@ class TrainingCase(
     other kind as well. `weights` is the seed of the
     model's weights. With a `penalty` the last layer adds that of its kernel to the loss, whatever
     is masked. What only some properties choose: `other`, a second content for what is
-    `varied`; `inserted`, how many masked steps are appended to each row of the first batch.
+    `varied`; `inserted`, how many masked steps are appended to each row of the first batch;
+    `activity`, whether the last layer adds a penalty of its outputs.
 
     A model of several outputs has a case for each of those `beside` its own, of the same number of
     rows, in the same way; `turned` says that its own comes last. They are given by place or by name
@@ -109,6 +110,7 @@ class TrainingCase(
     inserted: int = 0
     pooled: bool = False
     penalty: bool = False
+    activity: bool = False
     twin: bool = False
     beside: tuple[TrainingCase, ...] = ()
     turned: bool = False

@@ -178,6 +178,12 @@ def divergence(y: np.ndarray, p: np.ndarray, arguments: Arguments) -> Any:
     return (y * np.log(y / p)).sum(-1)
 
 
+def dice(y: np.ndarray, p: np.ndarray, arguments: Arguments) -> Any:
+    """`1 - 2 sum(y p) / (sum(y) + sum(p))`; so is the loss of Tversky, of which both weights are a
+    half."""
+    return 1 - 2 * (y * p).sum(-1) / (y.sum(-1) + p.sum(-1) + _EPSILON)
+
+
 def poisson(y: np.ndarray, p: np.ndarray, arguments: Arguments) -> Any:
     """`mean(p - y log p)`."""
     return (p - y * np.log(p + _EPSILON)).mean(-1)

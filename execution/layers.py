@@ -102,6 +102,8 @@ class Layers:
             return [self._argument(item) for item in value]
         if isinstance(value, Spec):
             arguments = {name: self._argument(inner) for name, inner in value.arguments.items()}
+            if value.of_numpy:
+                return getattr(np, value.layer.removeprefix("np."))(**arguments)
             return self.implementation.layer_class(value.layer)(**arguments)
         return value
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from catalogue.layer_reference import beside
+from catalogue.layers_makers import mask_value
 from catalogue.specs import Spec
 from catalogue.wrapper_reference import bidirectional
 from properties.alignment_departures import (
@@ -79,8 +80,7 @@ def _made_of_values(asked: Asked, dtype_of_value: str) -> Answer:
     (x,), spec = asked.inputs, asked.case.spec
     if spec.layer != "Masking":
         return Answer(mask=x != 0 if spec.get("mask_zero") else None)
-    value = spec.get("mask_value", 0.0)
-    assert isinstance(value, float)
+    value = mask_value(spec)
     with np.errstate(over="ignore"):
         compared = x.astype(asked.setting.compute_dtype)
         wanted = np.asarray(value, dtype_of_value).astype("float64")

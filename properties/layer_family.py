@@ -125,6 +125,7 @@ def layer_traits(case: LayerCase) -> frozenset[str]:
         "known_sizes": case.static,
         "single_feature": all(tensor.rest[-1:] == (1,) for tensor in case.tensors),
         "nested_features": any(len(tensor.rest) > 1 for tensor in case.tensors),
+        "features_differ": len({tensor.rest for tensor in case.tensors}) > 1,
         "infinite_padding": not contents.isdisjoint(("inf", "-inf")),
         "nan_padding": "nan" in contents,
         "largest_padding": "largest" in contents,
@@ -161,7 +162,8 @@ def layer_facts(case: LayerCase, device: str, mode: str) -> frozenset[str]:
     entry = entry_of(case)
     found = set(layer_traits(case))
     for name, values in entry.domains.items():
-        found.add(f"{name}={case.spec.get(name, values[0])}")
+        value = case.spec.get(name, values[0])
+        found.add(f"{name}={value.layer if isinstance(value, Spec) else value}")
     for name, value in case.spec.arguments.items():
         inner = value.arguments if isinstance(value, Spec) else {}
         found |= {f"{name}.{argument}={each}" for argument, each in inner.items()}

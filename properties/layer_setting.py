@@ -339,10 +339,16 @@ class LayerSetting:
 def _elsewhere(case: LayerCase) -> LayerCase:
     """The same call on other values, on more rows or on two, and on twice as many steps.
 
-    With masks where the case has none, or maybe without. Sizes that are known stay.
+    With masks where the case has none, or maybe without. Sizes that are known stay. What may be
+    asked of the call (scores, a causal mask) is asked the other way round.
     """
     more, without = case.weights % 2, case.weights // 2 % 2
     entry = entry_of(case)
+    asked = {
+        name: True
+        for name, values in entry.call_domains.items()
+        if name not in case.arguments or values == (True,)
+    }
 
     def other(tensor: Tensor) -> Tensor:
         rows = tensor.mask[::-1]
@@ -356,7 +362,8 @@ def _elsewhere(case: LayerCase) -> LayerCase:
         form = "explicit" if entry.explicit else "travelling"
     elif without and form != "made":
         form = "absent"
-    return msgspec.structs.replace(case, tensors=tuple(map(other, case.tensors)), form=form)
+    tensors = tuple(map(other, case.tensors))
+    return msgspec.structs.replace(case, tensors=tensors, form=form, arguments=asked)
 
 
 def _each(operands: list[Operand], change: Callable[[Expression], Expression]) -> list[Operand]:

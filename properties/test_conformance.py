@@ -25,6 +25,7 @@ from properties import (  # noqa: F401 (they declare)
     recurrent_isolation,
     training,
     training_methods,
+    training_penalties,
     training_weights,
 )
 from properties.families import FAMILIES

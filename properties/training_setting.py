@@ -76,6 +76,8 @@ class TrainingSetting(TrainingArrays):
             dense = Spec("Dense", {"units": case.units, "activation": self.activation})
             if case.penalty:
                 dense = dense.replace(kernel_regularizer="l2")
+            if case.activity:
+                dense = dense.replace(activity_regularizer="l2")
             layers.append(dense.with_policy(case.policy))
         loss = self.measure
         metrics: tuple[Measure, ...] = ()
@@ -259,6 +261,18 @@ class TrainingSetting(TrainingArrays):
         if not self.case.penalized:
             return 0.0
         return _PENALTY * float(np.square(self.drawn[0]).sum())
+
+    def activity(self) -> tuple[float, float]:
+        """What the outputs at valid steps of the first batch add to the loss, and its rounding.
+
+        Source: keras.io/api/layers/regularizers: it "gets divided by the input batch size".
+        """
+        exact, rounded = (
+            np.square(self._predictions(dtype)[self.case.counted(0)]).sum()
+            for dtype in ("float64", "float32")
+        )
+        each = _PENALTY / self.case.batches[0].batch
+        return float(each * exact), each * rounding_between(rounded, exact)
 
     def started(self, which: int) -> np.ndarray:
         """A weight, or its gradient in a loop, where nothing but the penalty acts on it."""

@@ -89,6 +89,8 @@ def weights_of_positions(case: TrainingCase) -> Plan:
     case = msgspec.structs.replace(
         case,
         given_as="object",
+        # Of a rank more another axis is the last.
+        arguments={name: value for name, value in case.arguments.items() if name != "axis"},
         mask="absent",  # which is another matter
         policy="float32",
         # Methods document weights of rows and steps alone: a loss is called as it is.

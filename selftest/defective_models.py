@@ -23,6 +23,7 @@ __all__ = [
     "metrics_weighed_beside",
     "model",
     "penalty_masked",
+    "penalty_of_all_rows",
     "validation_unweighed",
     "weights_of_the_first",
 ]
@@ -150,6 +151,19 @@ def masking_shifted(keras: Any, tf: Any) -> dict[str, Any]:
             return outputs
 
     return {"Masking": Masking}
+
+
+def penalty_of_all_rows(keras: Any, tf: Any) -> dict[str, Any]:
+    """A penalty of what is given out is as many times too large as there are rows."""
+
+    class Dense(keras.layers.Dense):  # type: ignore[misc]
+        def __init__(self, units: int, **options: Any) -> None:
+            super().__init__(units, **options)
+            penalty = self.activity_regularizer
+            if penalty is not None:
+                self.activity_regularizer = lambda x: penalty(x) * tf.cast(tf.shape(x)[0], x.dtype)
+
+    return {"Dense": Dense}
 
 
 def penalty_masked(tf: Any, model: Any, real: Any, y: Any, p: Any, w: Any) -> Any:

@@ -251,6 +251,13 @@ TRAINING_DEFECTS: list[TrainingDefect] = [
         models.model(models.penalty_masked),
     ),
     _defect(
+        "penalty of all rows",
+        "A penalty of what a layer gives out is not divided by the number of rows.",
+        "activity_penalty",
+        _SUM,
+        models.penalty_of_all_rows,
+    ),
+    _defect(
         "metrics weighed beside others",
         "Metrics that stand beside weighted ones are weighted as well.",
         (_REDUCTION, "weights_alignment"),

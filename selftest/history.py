@@ -334,6 +334,15 @@ BUGS = (
         "py311-tf221-keras314",
         _region(none=("cast",)),
     ),
+    Bug(
+        "keras#22018",
+        "a penalty of what a layer gives out is not divided by the number of rows",
+        "MeanSquaredError",
+        "activity_penalty",
+        "py311-tf220-keras313",
+        "py311-tf221-keras3140",
+        _region("no_mask"),
+    ),
 )
 
 

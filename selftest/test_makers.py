@@ -290,3 +290,18 @@ def test_custom_layers_can_be_called(name: str, implementation: Implementation) 
         results = runner.run(tuple(setting.steps))
         assert not results.failures
         assert len(results.outputs["y"]) == call.outputs == entry.outputs(setting.case)
+
+
+# -- arguments of NumPy ----------------------------------------------------------------------
+
+
+def test_a_mask_value_may_be_an_array() -> None:
+    """It is printed as NumPy's, no layer, and takes no policy of the layer that holds it."""
+    value = Spec("np.array", {"object": -2.0, "dtype": "float32"})
+    spec = Spec("Masking", {"mask_value": value})
+    assert (
+        spec.source() == "keras.layers.Masking(mask_value=np.array(object=-2.0, dtype='float32'))"
+    )
+    assert spec.with_policy("float64") == spec.replace(dtype="float64")
+    assert list(spec.layers()) == ["Masking"]
+    assert passed(case_of("Masking", "11", mask_value=value)) == [[1, 1]]

@@ -21,11 +21,13 @@ from catalogue.cases import (
     RaggedBatch,
     RecurrentCase,
 )
+from catalogue.layers import LAYER_ENTRIES
 from catalogue.recurrent import FLAGS, LAYERS
 from catalogue.specs import Spec
 from catalogue.traits import TRAITS, traits
 from selftest.helpers import find_any, minimal
 from strategies.configurations import Configuration, configurations, covered_pairs, spread
+from strategies.layers import layer_configurations, plain_case
 from strategies.ragged import (
     KINDS,
     contents,
@@ -581,3 +583,13 @@ def test_bad_arguments_are_refused_by_name_and_value(call: Callable[[], Any], sa
     """A strategy that cannot be drawn says which argument it is, and what it was given."""
     with pytest.raises(ValueError, match=re.escape(said)):
         call()
+
+
+def test_roles_of_attention_may_have_features_of_their_own() -> None:
+    """Query, value and key have one more each; they are counted once where a tensor is all."""
+    found = layer_configurations(LAYER_ENTRIES["MultiHeadAttention"])
+    own = [plain_case(one) for one in found if one.features and one.count == 3]
+    assert own
+    for case in own:
+        first = case.tensors[0].rest[-1]
+        assert [tensor.rest[-1] for tensor in case.tensors] == [first, first + 1, first + 2]

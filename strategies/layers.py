@@ -64,6 +64,7 @@ class LayerConfiguration(msgspec.Struct, frozen=True):
     dtype: str
     policy: str
     chosen: dict[str, Any]
+    features: bool = False
     fold: int = 0
     mask_dtype: MaskDtype = "bool"
     keywords: bool = False
@@ -92,6 +93,7 @@ def layer_configurations(
         "dtypes": _DTYPES,
         "static": (True,) if entry.sequences.known else entry.statics,
         "fold": entry.sequences.folds,
+        "features": entry.sequences.features,
         "mask_dtype": entry.mask_dtypes,
         "keywords": (False, True) if entry.parameters else (False,),
         "element": (False, True) if entry.element else (False,),
@@ -129,6 +131,7 @@ def layer_configurations(
                 dtype=dtype,
                 policy=policy,
                 chosen=chosen,
+                features=chosen["features"],
                 fold=chosen["fold"],
                 mask_dtype=chosen["mask_dtype"] if form == "explicit" else "bool",
                 keywords=chosen["keywords"],
@@ -213,7 +216,7 @@ def layer_cases(
         tensors.append(
             Tensor(
                 rows,
-                configuration.rest,
+                _rest(configuration, place),
                 wanted[place],
                 first.content if wanted[place] else "zeros",
                 first.seed + place,
@@ -298,15 +301,23 @@ def plain_case(configuration: LayerConfiguration) -> LayerCase:
                     _over_again(row, configuration) * max(1, configuration.fold)
                     for row in ("11", "10")
                 ),
-                configuration.rest,
+                _rest(configuration, place),
                 masked,
                 fold=configuration.fold,
             )
-            for masked in _masked(configuration.masked, configuration.count)
+            for place, masked in enumerate(_masked(configuration.masked, configuration.count))
         ),
         element=0 if configuration.element else None,
         **_call_of(configuration),
     )
+
+
+def _rest(configuration: LayerConfiguration, place: int) -> tuple[int, ...]:
+    """What stands behind the steps of a tensor."""
+    if not configuration.features:
+        return configuration.rest
+    *places, features = configuration.rest
+    return (*places, features + place)
 
 
 def _masked(which: str, count: int) -> list[bool]:

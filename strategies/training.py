@@ -213,6 +213,8 @@ def _configuration(
     arguments = {
         name: chosen[name] for name, values in entry.domains.items() if chosen[name] != values[0]
     }
+    if rank != _STEPS:  # where another axis is the last
+        arguments.pop("axis", None)
     reduction, default = chosen["reduction"], _REDUCTIONS[keras_major][0]
     given_as = chosen["given as"]
     if entry.plain:
