@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from catalogue import layer_reference
@@ -53,6 +55,20 @@ def _at_steps(mask: np.ndarray | None) -> np.ndarray | None:
     """A mask of shape (batch, step) as an array that broadcasts to an output of rank 4."""
     return None if mask is None else mask[..., None, None]
 
+
+# Statistics of valid steps are those of batches in training, where a mask comes in and no cast
+# loses it.
+_MASKED_IN_TRAINING: tuple[dict[str, Any], ...] = tuple(
+    {
+        "training": True,
+        "form": form,
+        "rest": rest,
+        "dtypes": ("float32", "float32"),
+        "static": False,
+        "axis": -1,
+    }
+    for form, rest in (("travelling", (2,)), ("explicit", (3,)), ("explicit", (2, 3)))
+)
 
 ENTRIES = (
     LayerEntry(
@@ -139,8 +155,10 @@ ENTRIES = (
         explicit=True,
         uses_mask=lambda case: case.training is True,
         broadcasts=True,  # "Binary tensor of shape broadcastable to `inputs`"
-        trainings=(None, False, True),
+        trainings=(None, True, False, True),
         weights=_scale_and_center,
+        together=_MASKED_IN_TRAINING,
+        most=20,
     ),
     # The same, of a mask with an axis of size 1: one for all positions of a step.
     LayerEntry(

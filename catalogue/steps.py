@@ -110,7 +110,8 @@ class Call:
     Functional model, which is saved in the native format, loaded and then called, eagerly; with
     `cloned` one whose clone is given its weights and called. `method` is another way to
     run a model: `predict` or `predict_on_batch`, whose options `kwargs` are; no mask comes back
-    from these.
+    from these. From the method `compute_mask`, which is called eagerly, that of the first output
+    does, and nothing else.
     """
 
     name: str

@@ -43,6 +43,11 @@ def print_call(printer: Printer, step: Call) -> None:
         return
     if step.saved or step.cloned:
         call = _made_again(printer, step)
+    if step.method == "compute_mask":
+        name = f"{step.name}_mask"
+        printer.lines.append(f"{name} = tf.nest.flatten({call})[0]")
+        printer.lines.append(f"{name} = {_as_arrays(name, 1)}")
+        return
     if step.method:
         arrays = ", ".join(printer.operand(leaf) for leaf in leaves_of(step))
         options = "".join(f", {name}={value!r}" for name, value in step.kwargs.items())
@@ -222,6 +227,8 @@ def _called(printer: Printer, step: Call, tensors: dict[int, str] | None = None)
     said = _naming(printer, step, text) if step.shared else text
     given = [said(operand) for operand in step.args]
     given += [f"{name}={said(operand)}" for name, operand in step.kwargs.items()]
+    if step.method == "compute_mask":
+        return f"{step.layer}.compute_mask({', '.join(given)})"
     if step.after:
         if _AFTER not in printer.preamble:
             printer.preamble.append(_AFTER)

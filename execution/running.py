@@ -148,7 +148,7 @@ class Runner:
         values = [value_of(leaf, results.outputs) for leaf in leaves_of(step)]
         mode = step.mode or self.execution.mode
         told: list[str]
-        if step.method:
+        if step.method and step.method != "compute_mask":
             with self.counters.of(step.method):
                 given = values[0] if len(values) == 1 else values
                 quiet = {"verbose": 0} if step.method == "predict" else {}
@@ -167,7 +167,7 @@ class Runner:
                 presence = [mask is not None for mask in masks]
                 arrays = self._hand_back(tensors)
                 mask_arrays = [np.asarray(mask) for mask in masks if mask is not None]
-        elif mode == "eager":
+        elif mode == "eager" or step.method:
             with self.counters.of("eager call"):
                 with warnings.catch_warnings(record=True) as warned:
                     warnings.simplefilter("always")

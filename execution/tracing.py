@@ -64,6 +64,8 @@ class Calls:
         args = [live(operand) for operand in step.args]
         kwargs = {name: live(operand) for name, operand in step.kwargs.items()}
         layer = scope[step.layer].layer
+        if step.method == "compute_mask":
+            return [], self._tf.nest.flatten(layer.compute_mask(*args, **kwargs))[:1]
         if step.twice or step.after:
             (scope[step.after].layer if step.after else layer)(*args, **kwargs)
         outputs = self._tf.nest.flatten(layer(*args, **kwargs))

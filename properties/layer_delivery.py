@@ -8,10 +8,12 @@ import numpy as np
 
 from catalogue.expressions import Expression, Output, expression, literal
 from catalogue.layer_cases import LayerCase
+from catalogue.layers import LAYER_ENTRIES
 from catalogue.layers_custom import NOTING, noted
-from catalogue.steps import Operand
+from catalogue.steps import Call, Operand
 from properties.comparisons import Agrees, Comparison, Level, Plan
 from properties.layer_setting import LayerSetting
+from properties.layers import certain
 from properties.registry import declare
 
 __all__: list[str] = []
@@ -54,6 +56,47 @@ def layer_delivery(case: LayerCase) -> Plan:
             beside = f"mask of {name} beside a given one"
             comparisons.append(Agrees(beside, Output("z", 1 + k), expected[k], None, level))
     return Plan(tuple(setting.steps), tuple(comparisons))
+
+
+@declare(
+    family="layers",
+    source="keras.io/guides/understanding_masking_and_padding, Passing mask tensors directly to "
+    "layers ('mask = self.embedding.compute_mask(inputs)') and Supporting masking in your custom "
+    "layers (compute_mask 'generates a new mask given an input and the current mask')",
+    # Layers that name their tensors have a signature of their own.
+    of=lambda layer: len(LAYER_ENTRIES[layer].parameters) < 2 and not LAYER_ENTRIES[layer].stops,
+    applies=certain,
+    share=4,
+    apart=True,
+)
+def computed_mask(case: LayerCase) -> Plan:
+    """Where an output carries the mask that it is to carry, `compute_mask`, given what the layer is
+    called on and its masks, gives it too."""
+    setting = LayerSetting(case)
+    setting.call("y", mode="eager")
+    arrays = [setting.holding(place) for place in range(len(case.tensors))]
+    masks: list[Operand] = [
+        None if mask is None or case.form == "made" else setting.given_mask(place)
+        for place, mask in enumerate(case.masks)
+    ]
+    several = len(arrays) > 1
+    given: tuple[Operand, ...] = (list(arrays), masks) if several else (arrays[0], masks[0])
+    setting.steps.append(
+        Call("computed", setting.layer(), given, {}, mode="eager", method="compute_mask")
+    )
+    level: Level = "must" if setting.entry.made else "should"
+    expected = literal(setting.passed, "expected")
+    computed = expression(
+        "computed if np.array_equal(mask, expected) "
+        "and np.asarray(mask).dtype == np.asarray(expected).dtype else expected",
+        computed=Output("computed.mask"),
+        mask=Output("y.mask"),
+        expected=expected,
+    )
+    # A call that is refused is a matter of other properties; what makes masks refuses none here.
+    refusable = not setting.entry.made
+    agree = Agrees("mask", computed, expected, None, level, refusable=refusable)
+    return Plan(tuple(setting.steps), (agree,))
 
 
 def _names(case: LayerCase) -> list[str]:

@@ -103,18 +103,22 @@ def restored_is_the_same(case: RecurrentCase) -> Plan:
     family="recurrent",
     source="keras.io/guides/functional_api: a model of a layer's symbolic call; "
     "keras.io/api/models/model_saving_apis, clone_model: 'a new model with the same functionality "
-    "as the given model'",
+    "as the given model'; keras.io/guides/serialization_and_saving",
     applies=lambda case: not case.spec.get("stateful"),
     share=8,
 )
 def functional_is_the_same(case: RecurrentCase) -> Plan:
-    """A model of a symbolic call of the layer, and a clone of it, give what the layer gives."""
+    """A model of a symbolic call of the layer gives what the layer gives, cloned or, every second
+    one, from a file."""
     setting = Setting(case)
     call = setting.call("y", mode="eager")
-    setting.steps.append(dataclasses.replace(call, name="z", cloned=True))
+    saved = bool(case.weights % 2)
+    setting.steps.append(dataclasses.replace(call, name="z", cloned=not saved, saved=saved))
     agree = setting.all_agree("z", "y", tolerance=setting.tolerance)
-    mask = Agrees("mask", Output("z.mask"), Output("y.mask"))
-    return Plan(setting.plan_steps(), (*agree, mask))
+    found = [*agree, Agrees("mask", Output("z.mask"), Output("y.mask"))]
+    if saved:
+        found = [dataclasses.replace(one, name=f"{one.name}, from a file") for one in found]
+    return Plan(setting.plan_steps(), tuple(found))
 
 
 @declare(

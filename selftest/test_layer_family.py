@@ -232,7 +232,23 @@ def _counts_behind_features(keras: Any, tf: Any) -> type:
     return GlobalAveragePooling1D
 
 
+def _computes_another(keras: Any, tf: Any) -> type:
+    """A mask by values on its output, and another one where it is asked for by hand."""
+
+    class Masking(keras.layers.Masking):  # type: ignore[misc]
+        def call(self, inputs: Any) -> Any:
+            outputs = tf.identity(super().call(inputs))
+            outputs._keras_mask = tf.reduce_any(inputs != self.mask_value, axis=-1)
+            return outputs
+
+        def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+            return tf.reduce_all(inputs != self.mask_value, axis=-1)
+
+    return Masking
+
+
 DEFECTS: list[tuple[str, str, Overridden]] = [
+    ("Masking", "computed_mask", _computes_another),
     ("Dense", "passage", _loses),
     ("Activation", "passage", _shifts),
     ("LayerNormalization", "layer_isolation", _mixes),
