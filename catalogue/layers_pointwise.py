@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from catalogue import layer_reference as reference
 from catalogue.activations import ACTIVATIONS
 from catalogue.contracts import kept
@@ -46,6 +48,9 @@ def _random_layer(
         random=reference.by_chance(rate),
     )
 
+
+# Of several axes shares are computed otherwise, of a mask that is given.
+_OVER_BOTH: dict[str, Any] = {"axis": (1, 2), "fold": 2, "form": "explicit"}
 
 ENTRIES = (
     LayerEntry(
@@ -108,6 +113,7 @@ ENTRIES = (
         applies=lambda spec, shapes: spec.get("axis") != (1, 2) or len(shapes[0]) > 2,
         explicit=True,
         positions=lambda case: [None],
+        together=(_OVER_BOTH, _OVER_BOTH),
         most=12,
     ),
     # One mask for all steps of a row, says the page's example.
