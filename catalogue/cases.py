@@ -72,7 +72,7 @@ class RaggedBatch(
 
 
 MaskForm = Literal["explicit", "masking", "embedding", "travelling", "absent", "none"]
-MaskDtype = Literal["bool", "int32", "float32"]
+MaskDtype = Literal["bool", "int32", "float32", "int64"]
 StateForm = Literal["absent", "none", "keyword", "positional"]
 
 

@@ -65,14 +65,19 @@ class Forking(keras.layers.Layer):  # two outputs: one has its mask from inside,
 
 _FEATURES_FIRST = """\
 class FeaturesFirst(keras.layers.Layer):  # the mean of steps that stand behind their features
-    def __init__(self, **kwargs):
+    def __init__(self, keepdims=False, **kwargs):
         super().__init__(**kwargs)
+        self.keepdims = keepdims
         self.mean = keras.layers.GlobalAveragePooling1D(
-            data_format="channels_first", dtype=self.dtype_policy
+            data_format="channels_first", keepdims=keepdims, dtype=self.dtype_policy
         )
 
+    def get_config(self):
+        return {**super().get_config(), "keepdims": self.keepdims}
+
     def call(self, inputs, mask=None):
-        return self.mean(tf.transpose(inputs, [0, 2, 1]), mask=mask)
+        mean = self.mean(tf.transpose(inputs, [0, 2, 1]), mask=mask)
+        return tf.transpose(mean, [0, 2, 1]) if self.keepdims else mean
 
     def compute_mask(self, inputs, mask=None):
         return None"""

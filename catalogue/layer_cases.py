@@ -15,6 +15,7 @@ from catalogue.specs import Argument, Spec
 __all__ = ["Given", "LayerCase", "LayerEntry", "Sequences", "Tensor", "TensorMask"]
 
 TensorMask = Literal["travelling", "explicit", "absent", "made"]
+Features = Literal["alike", "own", "one"]
 Shapes = list[tuple[int, ...]]
 
 
@@ -74,7 +75,8 @@ class LayerCase(
     a tensor without one), as arrays of `mask_dtype`; `made` is for layers that make them.
     `arguments` are further keyword arguments of the call, `training` is passed on where it is not
     None. `element` is the seed of a mask of single elements, for each step of the first tensor
-    the steps of the second (its own, where it is the only one). `other` is a second content of
+    the steps of the second (its own, where it is the only one), given for each row or, where they
+    are `shared`, without an axis of rows. `other` is a second content of
     masked steps. With `static` rows and steps are known when the layer is built and traced.
     `entry` is the layer's name in the catalogue where it is not that of its class.
     """
@@ -91,6 +93,7 @@ class LayerCase(
     mask_dtype: MaskDtype = "bool"
     keywords: bool = False
     element: int | None = None
+    shared: bool = False
     static: bool = False
     entry: str = ""
 
@@ -113,8 +116,8 @@ class LayerCase(
             return None
         first, second = self.tensors[0], self.tensors[:2][-1]
         shape = (*first.steps, second.steps[1])
-        mask: np.ndarray = np.random.default_rng(self.element).random(shape) < 0.7
-        return mask
+        drawn = np.random.default_rng(self.element).random(shape[self.shared :]) < 0.7
+        return np.broadcast_to(drawn, shape)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,9 +143,11 @@ class Sequences:
     `folds` are the numbers of inner steps of nested sequences, 0 for plain ones. Rows are cut to
     `most_steps` where each step costs much (0: they are not cut). There are `least` steps or
     more, a `multiple` of so many; with `known` their number is always known when the layer is
-    built. Features are those of all tensors, or with `features` True each has one more than the one
-    before it. `masked` says which of several tensors have a mask; where roles tell them apart, the
-    `patterns` do, one for each call, with `m` for a tensor that has one, `-` for one that has not.
+    built. `features` are those of all tensors, or each has its `own`, one more than the one before
+    it, or those behind the first have `one`. Long sequences are over and over again until they
+    have `longest` steps. `masked` says which of several tensors have a mask; where roles tell them
+    apart, the `patterns` do, one for each call, with `m` for a tensor that has one, `-` for one
+    that has not.
     """
 
     counts: tuple[int, ...] = (1,)
@@ -153,7 +158,8 @@ class Sequences:
     least: int = 1
     multiple: int = 1
     known: bool = False
-    features: tuple[bool, ...] = (False,)
+    features: tuple[Features, ...] = ("alike",)
+    longest: int = 0
     masked: tuple[str, ...] = ("all", "all", "first", "last", "none")
     patterns: tuple[str, ...] = ()
 
@@ -193,7 +199,8 @@ class LayerEntry:
     are known: fewer for a layer whose every trace takes a second; where it is `unrolled` they
     always are, and steps are few. `source` gives the NumPy
     expressions of a tensor's values and of its padding, where they are not free (an empty one for
-    padding that is). `uses_mask` says whether a call makes use of a mask that it is given,
+    padding that is). `autocast` says whether inputs are cast to the dtype that the layer computes
+    in: tokens are not. `uses_mask` says whether a call makes use of a mask that it is given,
     `broadcasts` that a mask may be smaller than its tensor; `ones` counts axes of size 1 that a
     mask is given behind its own. `applies` leaves out what cannot be built. `since` is the first
     version of Keras that has the layer, `until` the first that has it no more. `traits` names
@@ -237,6 +244,7 @@ class LayerEntry:
     positions: Callable[[LayerCase], list[np.ndarray | None]] | None = None
     weights: Callable[[Spec, Shapes], list[tuple[int, ...]]] = lambda spec, shapes: []
     source: Callable[[LayerCase, int, Content], tuple[str, str]] | None = None
+    autocast: bool = True
     applies: Callable[[Spec, Shapes], bool] = lambda spec, shapes: True
     traits: Callable[[LayerCase], frozenset[str]] = lambda case: frozenset()
     together: tuple[Mapping[str, Any], ...] = ()

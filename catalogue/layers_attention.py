@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from catalogue import attention_reference, head_attention_reference, layer_reference
+from catalogue.cases import MaskDtype
 from catalogue.contracts import of_query
 from catalogue.head_attention_reference import attention_axes
 from catalogue.layer_cases import LayerCase, LayerEntry, Sequences
@@ -24,12 +25,17 @@ _PAIRS = ("mm", "-m", "m-")
 _TRIPLES = ("mmm", "-mm", "m-m", "--m", "-m-", "m--", "mm-")
 _PATTERNS = (*_PAIRS, *_TRIPLES)
 # Query and value, or query, value and key: values and keys have a number of steps of their own.
-_ATTENDED = Sequences(counts=(2, 3), rests=_FLAT, same_steps=False, patterns=_PATTERNS)
+_LONGEST = 300  # steps: more than a byte counts
+_ATTENDED = Sequences(
+    counts=(2, 3), rests=_FLAT, same_steps=False, patterns=_PATTERNS, longest=_LONGEST
+)
 # A single tensor attends to itself: it is query and value.
 _SELF_PATTERNS = (*_PATTERNS, "m", "m")
 _SELF_ATTENDED = Sequences(counts=(2, 1, 3), rests=_FLAT, same_steps=False, patterns=_SELF_PATTERNS)
 # Each role is projected by a kernel of its own, and may have features of its own.
-_PROJECTED = dataclasses.replace(_SELF_ATTENDED, features=(False, False, True))
+_PROJECTED = dataclasses.replace(
+    _SELF_ATTENDED, features=("alike", "alike", "own"), longest=_LONGEST
+)
 _CALLED: dict[str, tuple[bool, ...]] = {
     "use_causal_mask": (False, True),
     "return_attention_scores": (False, True),
@@ -63,6 +69,17 @@ _CAUSAL_OF_KNOWN_SIZES: dict[str, Any] = {
     "call use_causal_mask": True,
     "dropout": 0.0,
 }
+
+# A window beside a mask of single elements, and no other mask.
+_WINDOW_ALONE: tuple[dict[str, Any], ...] = (
+    {
+        "masks": ("absent", "mm"),
+        "element": True,
+        "sliding_window": 1,
+        "call use_causal_mask": False,
+        "static": False,
+    },
+)
 
 # -- what comes out --------------------------------------------------------------------------
 
@@ -245,6 +262,7 @@ def _group_query(
 
 
 _DROPPED: dict[str, tuple[Argument, ...]] = {"dropout": (0.0, 0.4)}
+_BINARY: tuple[MaskDtype, ...] = ("bool", "bool", "int32")
 _MORE = 24  # configurations where three tensors may have a mask or none, in two ways
 _FEWER = 8  # configurations of what stands beside an entry with all of its arguments
 _LATER: dict[str, tuple[Argument, ...]] = {
@@ -270,6 +288,7 @@ ENTRIES = (
         call_domains=_CALLED,
         sequences=_ATTENDED,
         explicit=True,
+        mask_dtypes=_BINARY,
         together=(*_CAUSAL_ALONE[:2], _CAUSAL_OF_KNOWN_SIZES),
         most=_MORE,
         masks=2,
@@ -290,6 +309,7 @@ ENTRIES = (
         call_domains=_CALLED,
         sequences=_ATTENDED,
         explicit=True,
+        mask_dtypes=_BINARY,
         together=(*_CAUSAL_ALONE[:2], _CAUSAL_OF_KNOWN_SIZES),
         most=_MORE,
         masks=2,
@@ -320,7 +340,13 @@ ENTRIES = (
         most=_FEWER,
         since="3.0",
     ),
-    _multi_head("MultiHeadAttention(window and gate)", _LATER, most=_FEWER, since="3.15"),
+    _multi_head(
+        "MultiHeadAttention(window and gate)",
+        _LATER,
+        together=_WINDOW_ALONE,
+        most=_FEWER,
+        since="3.15",
+    ),
     # A place is an axis between steps and features. Over both axes (as without the argument) all
     # steps and places attend to each other, and what is masked is a step with all of its places.
     _multi_head(
@@ -347,5 +373,11 @@ ENTRIES = (
         together=(*_CAUSAL_ALONE, _CAUSAL_OF_KNOWN_SIZES),
         since="3.0",
     ),
-    _group_query("GroupQueryAttention(window and gate)", _LATER, most=_FEWER, since="3.15"),
+    _group_query(
+        "GroupQueryAttention(window and gate)",
+        _LATER,
+        together=_WINDOW_ALONE,
+        most=_FEWER,
+        since="3.15",
+    ),
 )

@@ -38,8 +38,8 @@ def _convolution_lstm(rank: int, rests: _Rests, kernels: tuple[Argument, ...]) -
 
     TensorFlow convolves `channels_last` alone on a CPU, so that `data_format` is left to it.
     The recurrent activation is `hard_sigmoid` in Keras 2 and `sigmoid` in 3 where it is not
-    given. `stateful` and `unroll` need sizes that are always known; `unit_forget_bias` only says
-    how weights begin.
+    given. `stateful` needs sizes that are always known; `unit_forget_bias` only says how weights
+    begin.
     """
     return LayerEntry(
         f"ConvLSTM{rank}D",
@@ -61,7 +61,10 @@ def _convolution_lstm(rank: int, rests: _Rests, kernels: tuple[Argument, ...]) -
             "return_sequences": (False, True, True),  # where most can go wrong with masks
             "return_state": (False, True),
             "go_backwards": (False, True),
+            # Of which numbers of rows and steps are known, and a trace is dear.
+            **({"unroll": (False, False, False, True)} if rank == 1 else {}),
         },
+        unrolled=lambda spec: bool(spec.get("unroll")),
         call_domains={initial_states.ARGUMENT: (False, False, True)},
         operands={initial_states.ARGUMENT: reference.convolution_lstm_states},
         sequences=Sequences(rests=rests),

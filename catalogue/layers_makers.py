@@ -21,7 +21,7 @@ __all__ = ["EMBEDDING", "ENTRIES", "embedded", "mask_value", "masking_source", "
 _Shapes = list[tuple[int, ...]]
 
 TOKENS = 11  # the vocabulary with 0, which is padding: an index of 0 to 10
-_MANY_TOKENS = 700  # of which some are no bytes
+_MANY_TOKENS = 70_000  # of which some are no bytes, and some no half words
 
 # Values that float16 holds, and one that each dtype holds as another number.
 _ARRAY = Spec("np.array", {"object": -2.0, "dtype": "float32"})  # as data comes from NumPy
@@ -133,12 +133,12 @@ def token_source(case: LayerCase, place: int, content: Content) -> tuple[str, st
 
 
 def _tokens(case: LayerCase, tensor: Tensor, dtype: str) -> str:
-    """Tokens from 1 on; of many a third ends in as many zeros as a byte has."""
+    """Tokens from 1 on; of many a third ends in as many zeros as a byte or two have."""
     size, seed = _vocabulary(case.spec), tensor.seed
     drawn = f"np.random.default_rng({seed}).integers(1, {size}, {tensor.shape})"
     if size > TOKENS:
         often = f"np.random.default_rng({seed + 1}).random({tensor.shape}) < 0.3"
-        drawn = f"np.where({often}, 256 * (1 + {drawn} % 2), {drawn})"
+        drawn = f"np.where({often}, 256 ** (1 + {drawn} % 2), {drawn})"
     return f"{drawn}.astype({dtype!r})"
 
 
@@ -243,6 +243,7 @@ ENTRIES = (
         sequences=Sequences(rests=((),), folds=(0, 2)),
         weights=_table,
         source=token_source,
+        autocast=False,
     ),
     LayerEntry(
         "Embedding(low rank)",
@@ -257,6 +258,7 @@ ENTRIES = (
         sequences=Sequences(rests=((),)),
         weights=_low_rank,
         source=token_source,
+        autocast=False,
         most=6,
         since="3.2",
     ),
@@ -272,6 +274,7 @@ ENTRIES = (
         sequences=Sequences(rests=((),)),
         weights=_table,
         source=token_source,
+        autocast=False,
         since="3.12",
     ),
     # "If True, the layer will perform a linear projection from output_dim to input_dim": of each
@@ -304,5 +307,6 @@ ENTRIES = (
         sequences=Sequences(rests=((),)),
         weights=_table,
         source=_carried_tokens,
+        autocast=False,
     ),
 )

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from catalogue import layer_reference as reference
 from catalogue.contracts import concatenated, crossed, joined
 from catalogue.layer_cases import LayerEntry, Sequences
+from catalogue.specs import Spec
 
 __all__ = ["ENTRIES"]
 
 _SEVERAL = Sequences(counts=(2, 3, 4))
-_TWO = Sequences(counts=(2,))
-_STEPS_FROM_BEHIND = -2
+# The others may have a single feature, which is that of all.
+_BROADCAST = dataclasses.replace(_SEVERAL, features=("alike", "alike", "one"))
+_TWO = dataclasses.replace(_BROADCAST, counts=(2,))
 
 
-def _elementwise(name: str, sequences: Sequences = _SEVERAL) -> LayerEntry:
-    """A layer that merges tensors of one shape element by element."""
+def _elementwise(name: str, sequences: Sequences = _BROADCAST) -> LayerEntry:
+    """A layer that merges tensors of one shape, or that broadcast, element by element."""
     return LayerEntry(
         name,
         f"layers/merging_layers/{name.lower()}",
@@ -23,6 +27,16 @@ def _elementwise(name: str, sequences: Sequences = _SEVERAL) -> LayerEntry:
         sequences=sequences,
     )
 
+
+def _has_axis(spec: Spec, shapes: list[tuple[int, ...]]) -> bool:
+    """Whether tensors have the axis; counted from behind, steps stand at -2 where a step has no
+    axis but features, and what stands there else is a place."""
+    axis, rank = spec.get("axis", -1), len(shapes[0])
+    assert isinstance(axis, int)
+    return axis < rank and (axis != _STEPS_FROM_BEHIND or rank == _OF_STEPS)
+
+
+_STEPS_FROM_BEHIND, _OF_STEPS = -2, 3
 
 ENTRIES = (
     _elementwise("Add"),
@@ -36,10 +50,9 @@ ENTRIES = (
         "layers/merging_layers/concatenate",
         concatenated,
         reference.concatenation,
-        domains={"axis": (-1, 1, -2)},
+        domains={"axis": (-1, 1, -2, 2, 3)},
         sequences=_SEVERAL,
-        # Counted from behind, steps stand at -2 where a step has no axis but features.
-        applies=lambda spec, shapes: spec.get("axis") != _STEPS_FROM_BEHIND or len(shapes[0]) == 3,
+        applies=_has_axis,
     ),
     # Steps behind steps: as many as each tensor has.
     LayerEntry(

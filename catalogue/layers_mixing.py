@@ -204,7 +204,7 @@ ENTRIES = (
         dropped,
         layer_reference.masked_mean,
         domains={"keepdims": (False, True)},
-        sequences=Sequences(rests=_FLAT),
+        sequences=Sequences(rests=_FLAT, longest=300),
         explicit=True,
     ),
     # The same, of steps that stand behind the features: its mask is of shape (batch, step) too.
@@ -214,6 +214,7 @@ ENTRIES = (
         dropped,
         layer_reference.masked_mean,
         of="FeaturesFirst",
+        domains={"keepdims": (False, True)},
         sequences=Sequences(rests=_FLAT),
         explicit=True,
         most=8,

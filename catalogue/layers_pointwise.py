@@ -108,13 +108,14 @@ ENTRIES = (
         kept,
         reference.masked_softmax,
         of="Softmax",
-        domains={"axis": (-1, 1, (1, 2))},
+        domains={"axis": (-1, 1, (1, 2), (1,))},
+        mask_dtypes=("bool", "int32"),  # "1 to keep and 0 to mask"
         sequences=Sequences(rests=((),), folds=(0, 2)),
         applies=lambda spec, shapes: spec.get("axis") != (1, 2) or len(shapes[0]) > 2,
         explicit=True,
         positions=lambda case: [None],
         together=(_OVER_BOTH, _OVER_BOTH),
-        most=12,
+        most=14,
     ),
     # One mask for all steps of a row, says the page's example.
     _random_layer("Dropout", "dropout", noise_shapes=(None, (None, 1, None))),

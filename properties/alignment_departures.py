@@ -95,7 +95,8 @@ def masks_get_one_axis_more(asked: Asked) -> Answer | None:
 
     joined = None
     if all(mask is not None for mask in spread):
-        joined = np.any(np.logical_or.reduce([m for m in spread if m is not None]), axis=-1)
+        masks = [mask for mask in spread if mask is not None]
+        joined = np.any(functools.reduce(np.logical_or, masks), axis=-1)
     return Answer(outputs=outputs, mask=joined)
 
 

@@ -178,6 +178,7 @@ def layer_facts(case: LayerCase, device: str, mode: str) -> frozenset[str]:
         f"policy={case.policy}",
         f"mask_dtype={case.mask_dtype}",
         f"keywords={case.keywords}",
+        f"shared={case.shared}",
         f"device={device}",
         f"mode={mode}",
         *(f"content={tensor.content}" for tensor in case.tensors if tensor.masked),
@@ -217,8 +218,10 @@ def simpler_layer(case: LayerCase) -> Iterator[LayerCase]:
         yield replace(case, static=False)
     if case.keywords:
         yield replace(case, keywords=False)
+    if case.shared:
+        yield replace(case, shared=False)
     if case.element is not None:
-        yield replace(case, element=None)
+        yield replace(case, element=None, shared=False)
     if case.mask_dtype != "bool":
         yield replace(case, mask_dtype="bool")
     if len(case.tensors) > min(entry.sequences.counts):

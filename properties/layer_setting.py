@@ -178,7 +178,11 @@ class LayerSetting:
         if form == "explicit":
             kwargs |= self._explicit(lambda place: some((masks or self.given_mask)(place)))
         if case.element is not None:
-            kwargs[entry.element] = some(literal(case.elements, "elements"))
+            assert case.elements is not None
+            if case.shared:
+                kwargs[entry.element] = literal(case.elements[0], "elements")
+            else:
+                kwargs[entry.element] = some(literal(case.elements, "elements"))
         if case.training is not None:
             kwargs["training"] = case.training
         args: tuple[Operand, ...]
@@ -315,7 +319,11 @@ class LayerSetting:
         drawn = drawn_weights.drawn(self.case.weights, self.weight_shapes)
         cast = self.compute_dtype  # inputs are cast to it before anything is computed
         with np.errstate(all="ignore"):
-            floats = [x.astype(cast).astype(dtype) if x.dtype.kind == "f" else x for x in inputs]
+            floats = inputs
+            if self.entry.autocast:
+                floats = [
+                    x.astype(cast).astype(dtype) if x.dtype.kind == "f" else x for x in inputs
+                ]
             weights = [weight.astype(cast).astype(dtype) for weight in drawn]
         return Given(case or self.case, floats, masks, weights)
 

@@ -151,6 +151,8 @@ def configurations(
         layer: dict[str, Argument] = {
             name: True for name in (*FLAGS, "time_major") if chosen.get(name)
         }
+        if chosen.get("use_cudnn") is False:
+            layer["use_cudnn"] = False
         cell = {
             name: chosen[name]
             for name, values in entry.paired.items()

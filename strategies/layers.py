@@ -11,7 +11,7 @@ import msgspec
 from hypothesis import strategies as st
 
 from catalogue.cases import CONTENTS, Content, MaskDtype
-from catalogue.layer_cases import LayerCase, LayerEntry, Tensor, TensorMask
+from catalogue.layer_cases import Features, LayerCase, LayerEntry, Tensor, TensorMask
 from catalogue.specs import Spec
 from strategies.configurations import spread
 from strategies.ragged import KINDS, MOST_ROWS, mask_rows, masks, ragged_batches
@@ -64,11 +64,13 @@ class LayerConfiguration(msgspec.Struct, frozen=True):
     dtype: str
     policy: str
     chosen: dict[str, Any]
-    features: bool = False
+    features: Features = "alike"
+    longest: int = 0
     fold: int = 0
     mask_dtype: MaskDtype = "bool"
     keywords: bool = False
     element: bool = False
+    shared: bool = False
     static: bool = False
     entry: str = ""
     most_steps: int = 0
@@ -96,7 +98,7 @@ def layer_configurations(
         "features": entry.sequences.features,
         "mask_dtype": entry.mask_dtypes,
         "keywords": (False, True) if entry.parameters else (False,),
-        "element": (False, True) if entry.element else (False,),
+        "element": (False, True, "shared") if entry.element else (False,),
     }
     longest = sorted(map(len, domains.values()))[-2:]
     rows = most or min(entry.most, max(_FEWEST, math.prod(longest)))
@@ -135,9 +137,11 @@ def layer_configurations(
                 fold=chosen["fold"],
                 mask_dtype=chosen["mask_dtype"] if form == "explicit" else "bool",
                 keywords=chosen["keywords"],
-                element=chosen["element"],
+                element=bool(chosen["element"]),
+                shared=chosen["element"] == "shared",
                 static=chosen["static"] or entry.unrolled(spec),
                 entry="" if entry.layer == entry.name else entry.name,
+                longest=entry.sequences.longest,
                 most_steps=_MOST_UNROLLED if entry.unrolled(spec) else entry.sequences.most_steps,
                 least=entry.sequences.least,
                 multiple=entry.sequences.multiple,
@@ -190,7 +194,8 @@ def layer_cases(
     if configuration.most_steps:
         short = tuple(row[: configuration.most_steps] for row in first.mask)
         first = msgspec.structs.replace(first, mask=short)
-    whole = tuple(_over_again(row, configuration) for row in first.mask)
+    longest = configuration.longest if kind == "long" else 0
+    whole = tuple(_over_again(row, configuration, longest) for row in first.mask)
     wanted = _masked(configuration.masked, configuration.count)
     tensors: list[Tensor] = []
     # Of three or more tensors that meet, all have the same mask as often as not: one draw for each
@@ -245,16 +250,20 @@ def _call_of(configuration: LayerConfiguration) -> dict[str, Any]:
         "dtype": configuration.dtype,
         "policy": configuration.policy,
         "mask_dtype": configuration.mask_dtype,
+        "shared": configuration.shared,
         "keywords": configuration.keywords,
         "static": configuration.static,
         "entry": configuration.entry,
     }
 
 
-def _over_again(row: str, configuration: LayerConfiguration) -> str:
-    """A row that is over and over itself, until it has as many steps as the layer needs."""
+def _over_again(row: str, configuration: LayerConfiguration, longest: int = 0) -> str:
+    """A row that is over and over itself, until it has as many steps as the layer needs.
+
+    One that is to be the `longest` has so many at least.
+    """
     once = row * (configuration.multiple // math.gcd(configuration.multiple, len(row)))
-    return once * -(-configuration.least // len(once))
+    return once * -(-max(configuration.least, longest) // len(once))
 
 
 def _nested_rows(rows: tuple[str, ...], fold: int) -> st.SearchStrategy[tuple[str, ...]]:
@@ -314,10 +323,10 @@ def plain_case(configuration: LayerConfiguration) -> LayerCase:
 
 def _rest(configuration: LayerConfiguration, place: int) -> tuple[int, ...]:
     """What stands behind the steps of a tensor."""
-    if not configuration.features:
+    if configuration.features == "alike" or not place:
         return configuration.rest
     *places, features = configuration.rest
-    return (*places, features + place)
+    return (*places, features + place if configuration.features == "own" else 1)
 
 
 def _masked(which: str, count: int) -> list[bool]:
