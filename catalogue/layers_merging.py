@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from catalogue import layer_reference as reference
 from catalogue.contracts import concatenated, crossed, joined
@@ -14,6 +15,14 @@ __all__ = ["ENTRIES"]
 _SEVERAL = Sequences(counts=(2, 3, 4))
 # The others may have a single feature, which is that of all.
 _BROADCAST = dataclasses.replace(_SEVERAL, features=("alike", "alike", "one"))
+_ONE_FEATURE: dict[str, Any] = {
+    "features": "one",
+    "rest": (2,),
+    "form": "travelling",
+    "masked": "all",
+    "dtypes": ("float32", "float32"),
+    "static": False,
+}
 _TWO = dataclasses.replace(_BROADCAST, counts=(2,))
 
 
@@ -25,6 +34,7 @@ def _elementwise(name: str, sequences: Sequences = _BROADCAST) -> LayerEntry:
         joined,
         reference.merged,
         sequences=sequences,
+        together=(_ONE_FEATURE,),
     )
 
 
