@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from catalogue import convlstm_reference as reference
@@ -38,8 +40,8 @@ def _convolution_lstm(rank: int, rests: _Rests, kernels: tuple[Argument, ...]) -
 
     TensorFlow convolves `channels_last` alone on a CPU, so that `data_format` is left to it.
     The recurrent activation is `hard_sigmoid` in Keras 2 and `sigmoid` in 3 where it is not
-    given. `stateful` needs sizes that are always known; `unit_forget_bias` only says how weights
-    begin.
+    given. `stateful` and `unroll` need sizes that are always known (`unroll` has an entry of its
+    own, of Keras 3); `unit_forget_bias` only says how weights begin.
     """
     return LayerEntry(
         f"ConvLSTM{rank}D",
@@ -61,10 +63,7 @@ def _convolution_lstm(rank: int, rests: _Rests, kernels: tuple[Argument, ...]) -
             "return_sequences": (False, True, True),  # where most can go wrong with masks
             "return_state": (False, True),
             "go_backwards": (False, True),
-            # Of which numbers of rows and steps are known, and a trace is dear.
-            **({"unroll": (False, False, False, True)} if rank == 1 else {}),
         },
-        unrolled=lambda spec: bool(spec.get("unroll")),
         call_domains={initial_states.ARGUMENT: (False, False, True)},
         operands={initial_states.ARGUMENT: reference.convolution_lstm_states},
         sequences=Sequences(rests=rests),
@@ -81,8 +80,20 @@ def _convolution_lstm(rank: int, rests: _Rests, kernels: tuple[Argument, ...]) -
     )
 
 
+_ONE = _convolution_lstm(1, ((3, 2), (4, 1), (3, 3)), (2, 1, 3))
+
 ENTRIES = (
-    _convolution_lstm(1, ((3, 2), (4, 1), (3, 3)), (2, 1, 3)),
+    _ONE,
+    dataclasses.replace(
+        _ONE,
+        name="ConvLSTM1D(unrolled)",
+        of="ConvLSTM1D",
+        fixed={**_ONE.fixed, "unroll": True},
+        sequences=dataclasses.replace(_ONE.sequences, known=True),
+        unrolled=lambda spec: True,
+        most=8,
+        since="3.0",
+    ),
     _convolution_lstm(2, ((3, 3, 2), (3, 4, 1)), (2, (1, 2))),
     _convolution_lstm(3, ((3, 3, 3, 1), (3, 4, 3, 2)), (2, (1, 2, 1))),
 )
