@@ -130,7 +130,7 @@ _LOSS_ENTRIES = (
         "softmax",
         values=reference.sparse_crossentropy,
         function="sparse_categorical_crossentropy",
-        domains={**_LOGITS, "ignore_class": (None, 0)},
+        domains={**_LOGITS, "ignore_class": (None, -1, 0)},
     ),
     _loss(
         "KLDivergence",
@@ -242,8 +242,6 @@ EXCLUDED: dict[str, dict[str, str]] = {
         "Sum": _OWN,
         "MeanMetricWrapper": "what metrics given as functions become: they are given so too",
         "MeanRelativeError": "takes a normalizer of the shape of the labels, so of one length",
-        "F1Score": _MATRIX,
-        "FBetaScore": _MATRIX,
         "R2Score": _MATRIX,
         "PearsonCorrelation": _MATRIX,
         "ConcordanceCorrelation": _MATRIX,

@@ -208,6 +208,11 @@ class MeasureEntry:
         return self.cls in CUSTOM_MEASURES
 
     @property
+    def stepped(self) -> bool:
+        """Whether its outputs may have steps: else they are of shape `(batch, units)`."""
+        return max(self.ranks) > 2
+
+    @property
     def plain(self) -> bool:
         """Whether it is a function and nothing else."""
         return self.cls == self.function

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from catalogue import training_reference as reference
@@ -14,8 +15,13 @@ _METRICS = "keras.io/api/metrics"
 _LOGITS = {"from_logits": (False, True)}
 _THRESHOLDS: dict[str, tuple[Argument, ...]] = {"thresholds": (None, (0.3, 0.6))}
 _ASKED_FOR: dict[str, tuple[Argument, ...]] = {"class_id": (None, 0), "top_k": (None, 1)}
-# A mark that is no class, of labels alone, as it is common: one-hot labels have no room for one.
-_VOID: dict[str, tuple[Argument, ...]] = {"ignore_class": (None, -1)}
+# A mark that is no class, of labels alone, as it is common, or a class; one-hot labels have no room
+# for a mark.
+_VOID: dict[str, tuple[Argument, ...]] = {"ignore_class": (None, -1, 0)}
+_AVERAGE: dict[str, tuple[Argument, ...]] = {
+    "average": (None, "micro", "macro", "weighted"),
+    "threshold": (None, 0.6),
+}
 
 
 def _metric(cls: str, page: str, labels: str, activation: str, **options: Any) -> MeasureEntry:
@@ -231,6 +237,36 @@ METRIC_ENTRIES: tuple[MeasureEntry, ...] = (
         ranks=(2, 3),
         units=(1,),
     ),
+    # Of labels that do not exclude each other, "computed separately for each label and then
+    # averaged": these are of shape (batch, label).
+    dataclasses.replace(
+        _metric(
+            "AUC",
+            "classification_metrics",
+            "alternating",
+            "sigmoid",
+            whole=reference.area_of_labels,
+            fixed={"num_thresholds": 20, "multi_label": True, "num_labels": 2},
+            ranks=(2,),
+            units=(2,),
+        ),
+        name="metric AUC(multi_label)",
+    ),
+    *(
+        _metric(
+            cls,
+            "classification_metrics",
+            "one-hot",
+            "softmax",
+            whole=reference.f_score,
+            fixed=fixed,
+            domains=_AVERAGE,
+            ranks=(2,),
+            units=(3,),
+            since="2.13",
+        )
+        for cls, fixed in (("F1Score", {}), ("FBetaScore", {"beta": 2.0}))
+    ),
     # These approximate a curve by thresholds: what number comes out is theirs.
     *(
         _metric(
@@ -285,7 +321,7 @@ METRIC_ENTRIES: tuple[MeasureEntry, ...] = (
         "classes",
         "identity",
         whole=reference.overlap,
-        fixed={"num_classes": 2, "target_class_ids": (0,)},
+        fixed={"num_classes": 3, "target_class_ids": (0, 2)},
         domains=_VOID,
         ranks=(2, 3),
         units=(1,),
@@ -296,7 +332,7 @@ METRIC_ENTRIES: tuple[MeasureEntry, ...] = (
         "classes",
         "identity",
         whole=reference.overlap,
-        fixed={"num_classes": 2},
+        fixed={"num_classes": 3},
         domains=_VOID,
         ranks=(2, 3),
         units=(1,),

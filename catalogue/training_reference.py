@@ -378,6 +378,37 @@ def area(y: np.ndarray, p: np.ndarray, w: np.ndarray, arguments: Arguments) -> A
     return ((falses[:-1] - falses[1:]) * (trues[:-1] + trues[1:]) / 2).sum()
 
 
+def area_of_labels(y: np.ndarray, p: np.ndarray, w: np.ndarray, arguments: Arguments) -> Any:
+    """The mean of the areas of each label by itself ("computed separately for each label and then
+    averaged across labels")."""
+    each = [area(y[:, [k]], p[:, [k]], w, arguments) for k in range(y.shape[-1])]
+    return np.mean(each)
+
+
+def f_score(y: np.ndarray, p: np.ndarray, w: np.ndarray, arguments: Arguments) -> Any:
+    """`(1 + beta**2) * precision * recall / (beta**2 * precision + recall)`, of labels or over all.
+
+    Without a threshold the likeliest label is predicted. The average "weighted" is "by the number
+    of true instances for each label"; what has no instance on either side is 0 in some versions.
+    """
+    threshold, average = arguments.get("threshold"), arguments.get("average")
+    if (_undecided(p) if threshold is None else _near(p, threshold)).any():
+        return np.nan
+    said = p > threshold if threshold is not None else p == p.max(-1, keepdims=True)
+    true, square = y > 0.5, arguments.get("beta", 1.0) ** 2
+    axis = None if average == "micro" else 0
+    hits, extra, missed = (
+        np.sum(w[:, None] * one, axis=axis) for one in (said & true, said & ~true, ~said & true)
+    )
+    # Without any instance there is neither precision nor recall.
+    whole = (1 + square) * hits + square * missed + extra
+    each = np.where(whole > 0, (1 + square) * hits / np.where(whole > 0, whole, 1), np.nan)
+    if average == "weighted":
+        share = (hits + missed) / np.sum(hits + missed)
+        return np.sum(np.where(share > 0, each, 0) * share)
+    return np.mean(each) if average == "macro" else each
+
+
 def root_mean_squared(y: np.ndarray, p: np.ndarray, w: np.ndarray, arguments: Arguments) -> Any:
     """The root of the weighted mean of squares."""
     total = w.sum(dtype=p.dtype)

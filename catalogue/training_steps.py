@@ -17,8 +17,8 @@ Compiled = Literal["", "eagerly", "by XLA", "two batches at once", "afresh"]
 """How a model is compiled: for the mode that it is run in, or otherwise; or so that nothing of it
 has been traced."""
 
-Form = Literal["dataset", "uncounted", "generator", "PyDataset"]
-"""How `fit` and `evaluate` are given several batches."""
+Form = Literal["dataset", "uncounted", "generator", "PyDataset", "arrays"]
+"""How `fit` and `evaluate` are given several batches, or a single one as arrays."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +95,8 @@ class Model:
 class Given:
     """What an output is given of one batch: inputs, their mask, labels, weights of samples.
 
-    `lengths` are those of the rows, where a pipeline shall pad them.
+    `lengths` are those of the rows, where a pipeline shall pad them. Weights may be `for_all`
+    outputs, as the single array that is given: others have none then.
     """
 
     inputs: Expression
@@ -103,6 +104,7 @@ class Given:
     mask: Expression | None = None
     weights: Expression | None = None
     lengths: tuple[int, ...] = ()
+    for_all: bool = False
 
     def arrays(self) -> list[Expression]:
         """The arrays that are there: inputs, mask, labels, weights."""
@@ -110,10 +112,11 @@ class Given:
         return [array for array in found if array is not None]
 
     def without_steps(self, head: Head) -> list[int]:
-        """The places of the arrays of which one row is one value: labels of a row as a whole."""
+        """The places of the arrays that have no steps: labels and weights of a row as a whole."""
         if not any(spec.layer == "MaskedSum" for spec in head.layers):
             return []
-        return [place for place, array in enumerate(self.arrays()) if array is self.labels]
+        whole = (self.labels, self.weights)
+        return [place for place, array in enumerate(self.arrays()) if array in whole]
 
 
 Batch = tuple[Given, ...]
@@ -135,8 +138,8 @@ class Train:
     with `validation` batches it gives under `<name>.validation` their loss, and then their metrics.
     With a `split` the only batch is given as arrays: so many rows to train on, and the others for
     validation. Batches come as a dataset of known number and unknown sizes, or in another `form`:
-    `uncounted` is one of known sizes and unknown number. What was given `before` to the same method
-    of a single batch shall be forgotten.
+    `uncounted` is one of known sizes and unknown number; as `arrays` there is one batch. What was
+    given `before` to the same method of a single batch shall be forgotten.
     """
 
     name: str

@@ -16,7 +16,7 @@ from catalogue.training_cases import DATASETS, LOOPS, TRAINS
 from catalogue.training_steps import Batch, Head, Measure, Model, Train
 from execution.implementation import Implementation, variable_of
 from execution.results import Counters
-from execution.training_data import Datasets, flat, nested, specs_of, structured, values_of
+from execution.training_data import Datasets, flat, nested, parted, specs_of, structured, values_of
 
 __all__ = ["Models"]
 
@@ -126,7 +126,12 @@ class Models:
     def _measures(self, step: Model, measures: list[tuple[Measure, ...]]) -> Any:
         if not any(measures):
             return None
-        return nested(step, [[self._measure(one) for one in each] for each in measures], list)
+        # An output without any has none in a list, and no name in a dict.
+        made = [[self._measure(one) for one in each] or None for each in measures]
+        found = nested(step, made, list)
+        if isinstance(found, dict):
+            return {name: one for name, one in found.items() if one is not None}
+        return found
 
     def _measure(self, measure: Measure) -> Any:
         override = self.implementation.overrides.get(f"{measure.kind}.{measure.name}")
@@ -202,7 +207,7 @@ class Models:
             for name in list(numbers)
             if name.startswith("val_")
         }
-        loss, each, metrics = _parted(numbers, compiled.step)
+        loss, each, metrics = parted(numbers, compiled.step)
         found = {
             step.name: (loss,),
             f"{step.name}.each": each,
@@ -210,7 +215,7 @@ class Models:
             f"{step.name}.state": tuple(state),
         }
         if validation:
-            loss, _, metrics = _parted(validation, compiled.step)
+            loss, _, metrics = parted(validation, compiled.step)
             found[f"{step.name}.validation"] = (loss, *metrics)
         return found
 
@@ -247,6 +252,19 @@ class Models:
             options["epochs"] = step.epochs
         if step.split:
             return self._split(compiled, step, options)
+        if step.form == "arrays":
+            inputs, labels, *weights = structured(
+                compiled.step, step.given[0], values_of(step.given[0]), list
+            )
+            found = model.evaluate(
+                inputs,
+                labels,
+                sample_weight=weights[0] if weights else None,
+                batch_size=len(values_of(step.given[0])[0]),
+                verbose=0,
+                return_dict=True,
+            )
+            return found
         data = self._datasets.of(compiled.step, step, step.given)
         if step.way.endswith("evaluate"):
             found = model.evaluate(data, verbose=0, return_dict=True)
@@ -284,7 +302,7 @@ class Models:
     def _traced(self, compiled: _Compiled, step: Train, batch: Batch) -> Callable[..., Any]:
         """A step of the model, traced once for batches of any size."""
         specs = specs_of(self._tf, compiled.step, batch)
-        there = tuple((given.mask is None, given.weights is None) for given in batch)
+        there = tuple((one.mask is None, one.weights is None, one.for_all) for one in batch)
         key = (step.way, there, repr(specs), step.eager)
         found = compiled.traces.get(key)
         if found is None:
@@ -384,16 +402,3 @@ def _named(head: Head, name: str) -> list[Spec]:
     """The layers of an output, the last one of this name."""
     *before, last = head.layers
     return [*before, last.replace(name=name) if name else last]
-
-
-def _parted(numbers: dict[str, Any], model: Model) -> tuple[Any, tuple[Any, ...], tuple[Any, ...]]:
-    """The loss, that of each of several outputs, and the metrics."""
-    loss = numbers.pop("loss")
-    names = [f"{name}_loss" for name in model.names if len(model.heads) > 1]
-    each = tuple(numbers.pop(name) for name in names if name in numbers)
-    return loss, each, tuple(numbers[name] for name in _in_order(numbers))
-
-
-def _in_order(numbers: Mapping[str, Any]) -> list[str]:
-    """The names of metrics, those of the first output first: versions differ in their order."""
-    return sorted(numbers, key=lambda name: name.partition("_")[0] if name[1:2] == "_" else "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from catalogue.custom_measures import BATCHES, PADDED
 from catalogue.training_steps import Batch, Model, Train
 
-__all__ = ["Datasets", "flat", "nested", "specs_of", "structured", "values_of"]
+__all__ = ["Datasets", "flat", "nested", "parted", "specs_of", "structured", "values_of"]
 
 
 def nested(model: Model, items: list[Any], sequence: Callable[[Any], Any]) -> Any:
@@ -46,6 +46,8 @@ def structured(
     found = (first, nested(model, labels, sequence))
     if all(one is None for one in weights):
         return found
+    if any(given.for_all for given in batch):
+        (weights,) = ([one] for one in weights if one is not None)
     return (*found, nested(model, weights, sequence))
 
 
@@ -135,3 +137,16 @@ class Datasets:
 def values_of(batch: Batch) -> list[np.ndarray]:
     """The arrays of a batch."""
     return [array.value() for given in batch for array in given.arrays()]
+
+
+def parted(numbers: dict[str, Any], model: Model) -> tuple[Any, tuple[Any, ...], tuple[Any, ...]]:
+    """The loss, that of each of several outputs, and the metrics."""
+    loss = numbers.pop("loss")
+    names = [f"{name}_loss" for name in model.names if len(model.heads) > 1]
+    each = tuple(numbers.pop(name) for name in names if name in numbers)
+    return loss, each, tuple(numbers[name] for name in _in_order(numbers))
+
+
+def _in_order(numbers: Mapping[str, Any]) -> list[str]:
+    """The names of metrics, those of the first output first: versions differ in their order."""
+    return sorted(numbers, key=lambda name: name.partition("_")[0] if name[1:2] == "_" else "")

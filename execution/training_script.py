@@ -54,7 +54,7 @@ def print_model(printer: Any, step: Model, mode: str) -> None:
     ):
         if any(each):
             texts = [f"[{', '.join(one.source() for one in measures)}]" for measures in each]
-            options.append(f"{argument}={_nested(step, texts)}")
+            options.append(f"{argument}={_metrics(step, texts)}")
     options += [f"{argument}={value}" for argument, value in step.options(mode).items()]
     lines.append(f"{name}.compile({', '.join(options)})")
     if step.saved:
@@ -64,6 +64,14 @@ def print_model(printer: Any, step: Model, mode: str) -> None:
             f"{name}.save(path)",
             f"{name} = keras.models.load_model(path, custom_objects=globals())",
         ]
+
+
+def _metrics(step: Model, texts: Sequence[str]) -> str:
+    """Metrics for each output: one without any has None in a list, and no name in a dict."""
+    if step.nest == "dict" and len(texts) > 1:
+        pairs = zip(step.names, texts, strict=True)
+        return "{" + ", ".join(f'"{name}": {text}' for name, text in pairs if text != "[]") + "}"
+    return _nested(step, ["None" if text == "[]" else text for text in texts])
 
 
 def _preamble(printer: Any, head: Head) -> None:
@@ -135,6 +143,12 @@ def _method(printer: Any, step: Train, model: Model) -> None:
             given = ", ".join([inputs, labels, *weighed, *options])
             lines.append(f"logs = {step.model}.{method}({given})")
         return
+    if step.form == "arrays":
+        inputs, labels, *rest = _texts(printer, step.given[0], model, "[]")
+        weighed = [f"sample_weight={rest[0]}"] if rest else []
+        given = ", ".join([inputs, labels, *weighed, f"batch_size={_rows(step)}", "verbose=0"])
+        lines.append(f"logs = {step.model}.evaluate({given}, return_dict=True)")
+        return
     if not trains:
         _data(printer, step, model)
         lines.append(f"logs = {step.model}.evaluate(data, verbose=0, return_dict=True)")
@@ -144,7 +158,7 @@ def _method(printer: Any, step: Train, model: Model) -> None:
         fitted.append(f"epochs={step.epochs}")
     if step.split:
         inputs, labels, *rest = _texts(printer, step.given[0], model, "[]")
-        rows = len(step.given[0][0].inputs.value())
+        rows = _rows(step)
         weighed = [f"sample_weight={rest[0]}"] if rest else []
         cut = f"validation_split={1 - (step.split + 0.5) / rows}"
         fitted = [inputs, labels, *weighed, f"batch_size={rows}", cut, *fitted]
@@ -158,6 +172,11 @@ def _method(printer: Any, step: Train, model: Model) -> None:
         fitted.insert(0, "data")
     lines.append(f"logs = {step.model}.fit({', '.join(fitted)}).history")
     lines.append("logs = {key: values[-1] for key, values in logs.items()}")
+
+
+def _rows(step: Train) -> int:
+    """How many rows the only batch has."""
+    return len(step.given[0][0].inputs.value())
 
 
 def _data(printer: Any, step: Train, model: Model) -> None:
@@ -229,6 +248,8 @@ def _arranged(batch: Sequence[Given], model: Model, names: list[str], brackets: 
     joined = ", ".join(inputs)
     found = [joined if len(inputs) == 1 else brackets[0] + joined + brackets[1]]
     found.append(_nested(model, labels, brackets))
+    if any(given.for_all for given in batch):
+        weighted = [one for one in weighted if one != "None"]
     if any(one != "None" for one in weighted):
         found.append(_nested(model, weighted, brackets))
     return found

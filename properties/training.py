@@ -15,6 +15,7 @@ from catalogue.training_reference import unknown
 from catalogue.training_steps import Given
 from properties.comparisons import Agrees, Comparison, Level, Plan, Raises
 from properties.registry import declare
+from properties.training_forms import for_all_outputs, in_a_column, many_steps
 from properties.training_setting import TrainingSetting, halves, longer, still
 
 __all__ = ["by_valid_steps", "masked"]
@@ -84,8 +85,10 @@ def _referenced(case: TrainingCase) -> bool:
 )
 def training_reduction(case: TrainingCase) -> Plan:
     """The loss, or the metric, equals the NumPy reference over valid steps, by the documented
-    reduction."""
-    return _equals_reference(case)
+    reduction; of thousands of valid steps as well."""
+    setting = TrainingSetting(case)
+    found = [*_equals_reference(setting), *many_steps(setting)]
+    return Plan(tuple(setting.steps), tuple(found))
 
 
 @declare(
@@ -100,12 +103,14 @@ def training_reduction(case: TrainingCase) -> Plan:
 )
 def weights_alignment(case: TrainingCase) -> Plan:
     """A weight of shape `(batch,)` acts on rows, one of shape `(batch, step)` on steps, also
-    where sizes coincide."""
-    return _equals_reference(case)
-
-
-def _equals_reference(case: TrainingCase) -> Plan:
+    where sizes coincide; rows without steps may have it in a column, several outputs one array."""
     setting = TrainingSetting(case)
+    found = _equals_reference(setting)
+    found += [*in_a_column(setting), *for_all_outputs(setting)]
+    return Plan(tuple(setting.steps), tuple(found))
+
+
+def _equals_reference(setting: TrainingSetting) -> list[Agrees]:
     setting.model()
     setting.train("a")
     metric = setting.entry.kind == "metrics"
@@ -119,7 +124,7 @@ def _equals_reference(case: TrainingCase) -> Plan:
             named = {"loss": setting.total()}
             named |= {f"{which} loss": one for which, one in both.items()}
     results = setting.results("a")
-    if case.twin:
+    if setting.case.twin:
         expected, tolerance, results["twin metric"] = setting.twin()
         named["twin metric"] = expected, tolerance
     found = []
@@ -133,7 +138,7 @@ def _equals_reference(case: TrainingCase) -> Plan:
             result = expression("a[said]", a=result if metric else Output("a"), said=at)
         right = literal(expected[said] if expected.ndim else expected, "expected")
         found.append(Agrees(name, result, right, tolerance))
-    return Plan(tuple(setting.steps), tuple(found))
+    return found
 
 
 @declare(
@@ -290,7 +295,7 @@ def _same_everywhere(case: Any) -> bool:
     family="training",
     source=f"{_WEIGHTS} ('When the weights used are ones and zeros, the array can be used as a "
     f"mask for the loss function'); {_GUIDE}: a mask means the same, whichever layer makes it",
-    of=lambda layer: measure_of(layer).activation != "identity",
+    of=lambda layer: measure_of(layer).activation != "identity" and measure_of(layer).stepped,
     applies=_same_everywhere,
     choices=("ragged",),
     dear=True,
@@ -346,7 +351,7 @@ _FIT = (
     family="training",
     source=f"{_FIT}); a shape that fits no documented form is refused, never broadcast or cut",
     level="should",
-    of=lambda layer: layer not in OUTPUTS,
+    of=lambda layer: layer not in OUTPUTS and measure_of(layer).stepped,
     applies=lambda case: (
         not (case.inner or case.pooled or case.beside)
         and not case.way.endswith(("on_batch", "fit", "evaluate"))

@@ -12,19 +12,13 @@ import numpy as np
 
 from catalogue.expressions import Expression, Output, expression
 from catalogue.training import STANDING
-from catalogue.training_cases import LOOPS, TRAINS, TrainingCase, Way
+from catalogue.training_cases import TrainingCase
 from catalogue.training_steps import Given
 from properties.comparisons import Agrees, Plan
+from properties.training_forms import traced_step
 from properties.training_setting import TrainingSetting, halves, longer, still
 
 __all__ = ["TRAINING_ALTERNATIVES"]
-
-
-def _step(case: TrainingCase) -> Way:
-    """The traced step that does what a method does: methods take no weights of another rank."""
-    if case.way in LOOPS:
-        return case.way
-    return "train step" if case.way in TRAINS else "test step"
 
 
 def _variants(setting: TrainingSetting) -> dict[str, tuple[Given, ...]]:
@@ -53,7 +47,7 @@ def padding_counted_as_valid(case: TrainingCase) -> Plan:
     for name, batches in _variants(setting).items():
         setting.train(name, *batches)
         unmasked = (dataclasses.replace(one, mask=None) for one in batches)
-        setting.train(f"{name}_plain", *unmasked, model="plain", way=_step(setting.case))
+        setting.train(f"{name}_plain", *unmasked, model="plain", way=traced_step(setting.case))
         agree += _same_metric(setting, name, f"{name}_plain")
     return Plan(tuple(setting.steps), tuple(agree))
 
@@ -87,7 +81,7 @@ def _with_weights(case: TrainingCase, change: Callable[[Expression, Given], Expr
         for one in batches:
             assert one.weights is not None
             changed.append(dataclasses.replace(one, weights=change(one.weights, one)))
-        setting.train(f"{name}_changed", *changed, way=_step(setting.case))
+        setting.train(f"{name}_changed", *changed, way=traced_step(setting.case))
         agree += setting.agree(name, f"{name}_changed", setting.tolerance)
     return Plan(tuple(setting.steps), tuple(agree))
 
@@ -122,7 +116,7 @@ def masks_multiplied_last_axes_side_by_side(case: TrainingCase) -> Plan:
                 text = f"np.broadcast_to({text}, np.broadcast_shapes({text}.shape, {lead}))"
             weights = expression(f"({text}).astype('float32')", "w_masked", **operands)
             changed.append(dataclasses.replace(one, mask=None, weights=weights))
-        setting.train(f"{name}_changed", *changed, model="plain", way=_step(setting.case))
+        setting.train(f"{name}_changed", *changed, model="plain", way=traced_step(setting.case))
         agree += setting.agree(name, f"{name}_changed", setting.tolerance)
     return Plan(tuple(setting.steps), tuple(agree))
 
@@ -138,7 +132,9 @@ def batches_counted_by_their_share_of_valid_steps(case: TrainingCase) -> Plan:
         shares: list[float] = []
         metrics: dict[str, Any] = {}
         for place, one in enumerate(batches):
-            setting.train(f"{name}_{place}", setting.batch(one, place), way=_step(setting.case))
+            setting.train(
+                f"{name}_{place}", setting.batch(one, place), way=traced_step(setting.case)
+            )
             metrics[f"m{place}"] = Output(f"{name}_{place}.metric", setting.metric)
             shares.append(_share(setting, place, one))
         each = [f"m{place} ** 2" if root else f"m{place}" for place in range(len(batches))]

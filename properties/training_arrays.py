@@ -32,6 +32,11 @@ class TrainingArrays:
         return self.case.units if self.entry.activation == "identity" else FEATURES
 
     @property
+    def classes(self) -> Any:
+        """How many classes there are where labels name them."""
+        return self.entry.fixed.get("num_classes", 2)
+
+    @property
     def rest(self) -> tuple[int, ...]:
         """What stands behind (batch, step) in the shape of inputs."""
         return (*((self.case.inner,) if self.case.inner else ()), self.features)
@@ -62,7 +67,9 @@ class TrainingArrays:
         rng = f"np.random.default_rng({batch.seed})"
         drawn = f"{rng}.uniform(-1, 1, {shape}).astype('float32')"
         if self.entry.activation == "identity":
-            drawn = f"{rng}.integers(0, 2, {shape}).astype('float32')"
+            # Nobody says what becomes of a class that is ignored where it is predicted.
+            least = int(self.case.arguments.get("ignore_class") == 0)
+            drawn = f"{rng}.integers({least}, {self.classes}, {shape}).astype('float32')"
         padding = _padding(content or batch.content, shape, batch.seed)
         return self._holding(place, "x", drawn, padding, len(shape) - 2)
 
@@ -76,15 +83,17 @@ class TrainingArrays:
         void: Any = case.arguments.get("ignore_class")
         ignored = 0 if void is None else void
         if kind == "sparse":
-            drawn = f"{rng}.integers(0, {case.units}, {lead}).astype('int32')"
+            # A mark that is ignored and no class stands at some valid steps.
+            drawn = f"{rng}.integers({min(0, ignored)}, {case.units}, {lead}).astype('int32')"
             padding = f"np.int32({_CLASS_CONTENTS.get(content, 0)})"
             return self._holding(place, "y", drawn, padding, len(lead) - 2)
         drawn = {
             "real": f"{rng}.uniform(-1, 1, {shape})",
             "positive": f"{rng}.uniform(0.5, 1.5, {shape})",
             "binary": f"{rng}.integers(0, 2, {shape})",
-            # A mark that is ignored and no class stands at some valid steps.
-            "classes": f"{rng}.integers({min(0, ignored)}, 2, {shape})",
+            # Of each label rows with it and without it: there are rates of both.
+            "alternating": f"((np.indices({shape})[0] + {rng}.integers(0, 2, {case.units})) % 2)",
+            "classes": f"{rng}.integers({min(0, ignored)}, {self.classes}, {shape})",
             "sign": f"{rng}.choice([-1, 1], {shape})",
             "one-hot": f"np.eye({case.units})[{rng}.integers(0, {case.units}, {lead})]",
             "distribution": f"{rng}.dirichlet([2.0] * {case.units}, {lead})",

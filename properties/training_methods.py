@@ -72,7 +72,7 @@ def saved_training(case: TrainingCase) -> Plan:
 )
 def epochs_and_validation(case: TrainingCase) -> Plan:
     """`fit` counts each epoch by itself, and masks and weighs what it validates on as a test
-    step does: a dataset, or rows of arrays that it sets apart."""
+    step does: a dataset, or rows of arrays that it sets apart; so does `evaluate` with arrays."""
     arrays = split_apart(case)
     case = msgspec.structs.replace(case, way="fit")
     rows = case.batches[0].batch
@@ -89,11 +89,20 @@ def epochs_and_validation(case: TrainingCase) -> Plan:
     else:
         setting.train("b", first, epochs=2, validation=(second,))
     metric = setting.entry.kind == "metrics"
+    evaluated = []
+    if arrays:
+        setting.train("tested", whole, way="test step", eager=True)
+        setting.train("evaluated", whole, way="evaluate", form="arrays")
+        evaluated = [
+            dataclasses.replace(one, name=f"{one.name}, arrays evaluated")
+            for one in setting.agree("evaluated", "tested", setting.tolerance)
+            if "weights" not in one.name
+        ]
     after = setting.results("after")["metric" if metric else "loss"]
     validated = Output("b.validation", 1 + setting.metric if metric else 0)
     validation = Agrees("validation", validated, after, setting.tolerance)
     found = setting.agree("b", "a", setting.tolerance)
-    return Plan(tuple(setting.steps), (*found, validation))
+    return Plan(tuple(setting.steps), (*found, validation, *evaluated))
 
 
 # -- ways to compile -------------------------------------------------------------------------
@@ -242,16 +251,21 @@ def class_weights(case: TrainingCase) -> Plan:
     setting.train("b", Given(given.inputs, labels, given.mask, weights), way="train step")
     expected, tolerance = setting.expected(weights)
     ways: tuple[Way, ...] = ("fit", "train_on_batch")
+    forms: tuple[tuple[Way, Form], ...] = (
+        *((way, "dataset") for way in ways),
+        ("fit", "PyDataset"),
+    )
     found = []
     plain = Given(given.inputs, labels, given.mask)
-    for way in ways:
-        setting.train(way, plain, way=way, class_weight=each)
+    for way, form in forms:
+        called = way if form == "dataset" else form
+        setting.train(called, plain, way=way, form=form, class_weight=each)
         if not np.isnan(expected):
             right = literal(expected, "expected")
-            found.append(Agrees(f"loss of {way}", Output(way), right, tolerance))
+            found.append(Agrees(f"loss of {called}", Output(called), right, tolerance))
         for k in range(2):
-            left, right_ = Output(f"{way}.state", k), Output("b.state", k)
-            found.append(Agrees(f"weights {k} of {way}", left, right_, setting.tolerance))
+            left, right_ = Output(f"{called}.state", k), Output("b.state", k)
+            found.append(Agrees(f"weights {k} of {called}", left, right_, setting.tolerance))
     # A configuration looks at one of these: each costs as much as all before.
     name, acting = "beside weights of samples", weights
     weighed = case.mask == "absent" or case.pooled

@@ -245,9 +245,9 @@ class TrainingSetting(TrainingArrays):
         other = TrainingSetting(msgspec.structs.replace(self.case, weighted=not self.case.weighted))
         return (*other.expected(), Output("a.metric", other.metric))
 
-    def total(self) -> tuple[np.ndarray, Tolerance]:
+    def total(self, weights: Expression | None = None) -> tuple[np.ndarray, Tolerance]:
         """The loss of all outputs together, each by its weight, and the penalty."""
-        found = [one.expected() for one in (self, *self.beside)]
+        found = [one.expected(weights) for one in (self, *self.beside)]
         factors = self.case.loss_weights or (1.0,) * len(found)
         total: Any = sum(factor * exact for factor, (exact, _) in zip(factors, found, strict=True))
         total = total + self.penalty

@@ -26,7 +26,8 @@ def _counting(layer: str) -> bool:
     What is a mean of a number for each position, or its root, is compared with the reference,
     weighed too; how batches of other weights are added up in it is another matter.
     """
-    return layer not in OUTPUTS and measure_of(layer).whole not in (None, root_mean_squared)
+    entry = measure_of(layer)
+    return layer not in OUTPUTS and entry.stepped and entry.whole not in (None, root_mean_squared)
 
 
 @declare(

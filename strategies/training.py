@@ -128,6 +128,8 @@ def training_configurations(
     """
     loss = entry.kind == "losses"
     rows = [row for row in _ROWS if _fits(entry, row) and not (beside and row[3] != _STEPS)]
+    if not entry.stepped:  # of a single row: each value of its arguments
+        rows *= max([2, *map(len, entry.domains.values())])
     reductions = _REDUCTIONS[keras_major] if loss else ("",)
     domains: dict[str, Sequence[Any]] = {
         **entry.domains,
