@@ -250,21 +250,8 @@ class Models:
             return found
         if step.epochs > 1:
             options["epochs"] = step.epochs
-        if step.split:
-            return self._split(compiled, step, options)
-        if step.form == "arrays":
-            inputs, labels, *weights = structured(
-                compiled.step, step.given[0], values_of(step.given[0]), list
-            )
-            found = model.evaluate(
-                inputs,
-                labels,
-                sample_weight=weights[0] if weights else None,
-                batch_size=len(values_of(step.given[0])[0]),
-                verbose=0,
-                return_dict=True,
-            )
-            return found
+        if step.split or step.form == "arrays":
+            return self._whole(compiled, step, options)
         data = self._datasets.of(compiled.step, step, step.given)
         if step.way.endswith("evaluate"):
             found = model.evaluate(data, verbose=0, return_dict=True)
@@ -274,24 +261,22 @@ class Models:
         history = model.fit(data, verbose=0, shuffle=False, **options).history
         return {name: values[-1] for name, values in history.items()}
 
-    def _split(
+    def _whole(
         self, compiled: _Compiled, step: Train, options: dict[str, Any]
     ) -> Mapping[str, Any]:
-        """Train on the first rows of arrays, and validate on the others."""
+        """Evaluate arrays, or train on their first rows, and validate on the others."""
         (batch,) = step.given
         arrays = values_of(batch)
         inputs, labels, *weights = structured(compiled.step, batch, arrays, list)
-        rows = len(arrays[0])
-        history = compiled.model.fit(
-            inputs,
-            labels,
-            sample_weight=weights[0] if weights else None,
-            batch_size=rows,
-            validation_split=1 - (step.split + 0.5) / rows,  # cut to whole rows
-            verbose=0,
-            shuffle=False,
-            **options,
-        ).history
+        rows, model = len(arrays[0]), compiled.model
+        options |= {"sample_weight": weights[0] if weights else None, "batch_size": rows}
+        if not step.split:
+            found: Mapping[str, Any] = model.evaluate(
+                inputs, labels, verbose=0, return_dict=True, **options
+            )
+            return found
+        options["validation_split"] = 1 - (step.split + 0.5) / rows  # cut to whole rows
+        history = model.fit(inputs, labels, verbose=0, shuffle=False, **options).history
         return {name: values[-1] for name, values in history.items()}
 
     def _tensors(self, batch: Batch) -> list[Any]:

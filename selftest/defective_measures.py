@@ -9,8 +9,11 @@ __all__ = [
     "Overrides",
     "all_steps",
     "averaged_by_a_function",
+    "column_beside_rows",
     "counted_in_8_bits",
+    "counted_in_half_precision",
     "cut_to_fit",
+    "first_class_not_ignored",
     "first_row",
     "forgotten",
     "gradient_leaks",
@@ -21,6 +24,7 @@ __all__ = [
     "leaks",
     "longer_counts_less",
     "loss",
+    "marks_not_ignored",
     "mask_of",
     "metric",
     "metric_shifted",
@@ -201,6 +205,24 @@ def rows_ignored(tf: Any, real: Any, y: Any, p: Any, w: Any) -> Any:
     return real(y, p, None if w is not None and w.shape.rank == 1 else w)
 
 
+def column_beside_rows(tf: Any, real: Any, y: Any, p: Any, w: Any) -> Any:
+    """Weights in a column stand beside all rows, so that each row has the weights of all."""
+    if w is None or w.shape.rank != 2 or p.shape.rank != 2:
+        return real(y, p, w)
+    return real(y, p, tf.zeros_like(w[:, 0]) + tf.reduce_mean(w))
+
+
+def counted_in_half_precision(tf: Any, real: Any, y: Any, p: Any, w: Any) -> Any:
+    """The number of valid steps is what half precision holds of it."""
+    loss, mask = real(y, p, w), mask_of(p)
+    if mask is None:
+        return loss
+    valid = tf.reduce_sum(tf.cast(mask, "float32"))
+    held = tf.cast(tf.cast(valid, "float16"), "float32")
+    # Beyond what it holds there is but infinity.
+    return loss * tf.cast(tf.math.divide_no_nan(valid, held), loss.dtype)
+
+
 def rows_turned(tf: Any, real: Any, y: Any, p: Any, w: Any) -> Any:
     """Weights of rows act from the last one on."""
     if w is not None and w.shape.rank == 1 and p.shape.rank > 2:
@@ -322,6 +344,28 @@ def thresholds_shifted(keras: Any, tf: Any) -> dict[str, Any]:
             return super().update_state(y_true, y_pred, sample_weight)
 
     return {"metrics.Recall": Recall}
+
+
+def marks_not_ignored(keras: Any, tf: Any) -> dict[str, Any]:
+    """What is ignored is none of the marks that are no class."""
+    name = "SparseCategoricalCrossentropy"
+    base = getattr(keras.losses, name)
+
+    def __init__(self: Any, *given: Any, ignore_class: int | None = None, **options: Any) -> None:
+        kept = None if ignore_class == -1 else ignore_class
+        base.__init__(self, *given, ignore_class=kept, **options)
+
+    return {f"losses.{name}": type(name, (base,), {"__init__": __init__})}
+
+
+def first_class_not_ignored(keras: Any, tf: Any) -> dict[str, Any]:
+    """The class 0 is not ignored, as if none were."""
+
+    class MeanIoU(keras.metrics.MeanIoU):  # type: ignore[misc]
+        def __init__(self, *given: Any, ignore_class: int | None = None, **options: Any) -> None:
+            super().__init__(*given, ignore_class=ignore_class or None, **options)
+
+    return {"metrics.MeanIoU": MeanIoU}
 
 
 def unweighed_beside_ignored(keras: Any, tf: Any) -> dict[str, Any]:

@@ -8,7 +8,9 @@ from typing import Any
 from selftest.defective_measures import Overrides, mask_of
 
 __all__ = [
+    "arrays_unweighed",
     "batches_alike",
+    "class_weights_of_datasets_alone",
     "classes_left_out_weigh_nothing",
     "classes_replace_weights",
     "epochs_added_up",
@@ -20,8 +22,10 @@ __all__ = [
     "lost_in_several_batches",
     "lost_in_tests",
     "masking_shifted",
+    "metrics_of_the_other_output",
     "metrics_weighed_beside",
     "model",
+    "one_array_for_the_first",
     "penalty_masked",
     "penalty_of_all_rows",
     "validation_unweighed",
@@ -106,6 +110,26 @@ def weights_of_the_first(tf: Any, model: Any, real: Any, y: Any, p: Any, w: Any)
             for one in w
         )
     return real(y, p, w)
+
+
+def one_array_for_the_first(tf: Any, model: Any, real: Any, y: Any, p: Any, w: Any) -> Any:
+    """A single array of weights weighs the first output alone."""
+    if isinstance(p, list | tuple) and w is not None and not isinstance(w, list | tuple | dict):
+        w = [w, *(tf.ones_like(w) for _ in p[1:])]
+    return real(y, p, w)
+
+
+def metrics_of_the_other_output(keras: Any, tf: Any) -> dict[str, Any]:
+    """Where one of two outputs has no metrics, it has the other's."""
+
+    class Model(keras.Model):  # type: ignore[misc]
+        def compile(self, *given: Any, **options: Any) -> None:
+            weighted = options.get("weighted_metrics")
+            if isinstance(weighted, list) and None in weighted:
+                options["weighted_metrics"] = weighted[::-1]
+            super().compile(*given, **options)
+
+    return {"Model": Model}
 
 
 def loss_weights_ignored(keras: Any, tf: Any) -> dict[str, Any]:
@@ -252,6 +276,27 @@ def _unweighed(data: Any, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]
 
 validation_unweighed = _fitting(_unweighed)
 """Weights of samples weigh nothing in validation."""
+
+
+def _by_themselves(data: Any, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    classes = options.get("class_weight")
+    if classes and type(data).__name__ == "Batches":
+        options = {name: one for name, one in options.items() if name != "class_weight"}
+    return data, options
+
+
+class_weights_of_datasets_alone = _fitting(_by_themselves)
+"""Weights of classes weigh nothing where batches come one by one."""
+
+
+def arrays_unweighed(keras: Any, tf: Any) -> dict[str, Any]:
+    """Weights of samples weigh nothing where arrays are evaluated."""
+
+    class Model(keras.Model):  # type: ignore[misc]
+        def evaluate(self, *given: Any, sample_weight: Any = None, **options: Any) -> Any:
+            return super().evaluate(*given, **options)
+
+    return {"Model": Model}
 
 
 def _filled(data: Any, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:

@@ -213,3 +213,32 @@ def test_a_prediction_on_the_threshold_is_not_judged() -> None:
     for function in (reference.precision, reference.recall, reference.binary_overlap):
         assert np.isnan(function(_TRUE, at, _WEIGHT, {}))
     assert np.isnan(reference.unknown(_TRUE, _SAID, _WEIGHT, {}))
+
+
+SAID = np.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7]])
+TRUE = np.array([[1, 0], [0, 1], [1, 0]])
+SEEN = np.array([3.0, 1.0, 2.0])  # of the third row both labels are said wrong
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ({}, [0.75, 0.5]),  # 6 / (6 + 2) and 2 / (2 + 2)
+        ({"average": "macro"}, 0.625),
+        ({"average": "micro"}, 2 / 3),  # 8 / (8 + 2 + 2)
+        ({"average": "weighted"}, (5 * 0.75 + 1 * 0.5) / 6),
+        ({"beta": 2.0}, [15 / 23, 5 / 7]),
+        ({"threshold": 0.75}, [0.75, 1.0]),
+    ],
+)
+def test_scores_of_labels_count_rows_by_their_weights(arguments: Any, expected: Any) -> None:
+    """Of each label, of all together, and their means."""
+    found = reference.f_score(TRUE, SAID, SEEN, arguments)
+    np.testing.assert_allclose(found, expected)
+
+
+def test_areas_of_labels_are_averaged() -> None:
+    """One whose predictions tell its rows apart has all of the area, one that is turned none."""
+    turned = np.stack([SAID[:, 0], 1 - SAID[:, 0]], 1)
+    true = np.array([[1, 1], [0, 0], [0, 0]])
+    assert reference.area_of_labels(true, turned, SEEN, {"num_thresholds": 20}) == 0.5

@@ -65,6 +65,28 @@ CASES = {
         other="ones",
         inserted=1,
     ),
+    "of rows": TrainingCase(
+        "MeanSquaredError", (BATCH,), sample_weight="rows", units=1, pooled=True
+    ),
+    "of two outputs": TrainingCase(
+        "metric MeanSquaredError",
+        (BATCH,),
+        sample_weight="steps",
+        way="test step",
+        beside=(
+            TrainingCase(
+                "metric CategoricalAccuracy",
+                (RaggedBatch(("11", "10")),),
+                sample_weight="steps",
+                weighted=True,
+                way="test step",
+                units=3,
+            ),
+        ),
+        varied="inputs",
+        other="ones",
+        inserted=1,
+    ),
 }
 
 
