@@ -32,9 +32,8 @@ def in_a_column(setting: TrainingSetting) -> list[Agrees]:
     broadcastable to y_true'). Those of metrics that take nothing but rows say nothing of weights.
     """
     case, given = setting.case, setting.given()
-    if not case.pooled or case.sample_weight != "rows" or setting.beside or setting.unreduced:
-        return []
-    if not setting.entry.stepped:
+    weighed = case.pooled and case.sample_weight == "rows"
+    if not weighed or setting.beside or not setting.entry.stepped:
         return []
     assert given.weights is not None
     column = expression("w[:, None]", "w_column", w=given.weights)
@@ -47,10 +46,13 @@ def in_a_column(setting: TrainingSetting) -> list[Agrees]:
         way=traced_step(case),
         eager=case.measure not in STANDING,
     )
-    return [
-        dataclasses.replace(one, name=f"{one.name}, weights in a column")
-        for one in setting.agree("column", "a", setting.tolerance, "should")
-    ]
+    found = []
+    for one in setting.agree("column", "a", setting.tolerance, "should"):
+        left = one.left
+        if setting.unreduced and one.name == "loss":
+            left = expression("a.ravel()", a=left)  # losses may stand in a column as well
+        found.append(dataclasses.replace(one, name=f"{one.name}, weights in a column", left=left))
+    return found
 
 
 def for_all_outputs(setting: TrainingSetting) -> list[Agrees]:

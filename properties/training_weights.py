@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -34,7 +35,8 @@ def _counting(layer: str) -> bool:
     family="training",
     source="keras.io/api/metrics: classification_metrics (TruePositives: 'If sample_weight is "
     "given, calculates the sum of the weights of true positives', of which others are computed), "
-    "segmentation_metrics ('accumulated in a confusion matrix, weighted by sample_weight')",
+    "segmentation_metrics ('accumulated in a confusion matrix, weighted by sample_weight', and "
+    "ignore_class: 'the ID of a class to be ignored during metric computation')",
     level="should",
     of=_counting,
     # Without a mask, which is another matter.
@@ -43,7 +45,8 @@ def _counting(layer: str) -> bool:
     share=8,
 )
 def weights_repeat(case: TrainingCase) -> Plan:
-    """A step of weight 2 counts for a metric as that step twice."""
+    """A step of weight 2 counts for a metric as that step twice, and one whose label is of a class
+    that is ignored not at all."""
     case = msgspec.structs.replace(case, way="test step", weighted=True, twin=False)
     setting = TrainingSetting(case)
 
@@ -64,8 +67,29 @@ def weights_repeat(case: TrainingCase) -> Plan:
     setting.train("a", *weighed)
     setting.train("b", *repeated)
     left, right = (setting.results(name)["metric"] for name in ("a", "b"))
-    found = (Agrees("metric", left, right, setting.tolerance, "should"),)
-    return Plan(tuple(setting.steps), found)
+    found = [Agrees("metric", left, right, setting.tolerance, "should"), *_ignoring(setting)]
+    return Plan(tuple(setting.steps), tuple(found))
+
+
+def _ignoring(setting: TrainingSetting) -> list[Agrees]:
+    """The metric equals its reference for each class that may be ignored.
+
+    Steps are neither masked nor weighed, as much is known of both.
+    """
+    found = []
+    for place, ignored in enumerate(setting.entry.domains.get("ignore_class", ())[1:]):
+        arguments: dict[str, Any] = {**setting.case.arguments, "ignore_class": ignored}
+        case = msgspec.structs.replace(setting.case, arguments=arguments, sample_weight="absent")
+        one = TrainingSetting(case)
+        one.model(name=f"ignoring{place}")
+        one.train(f"ignored{place}", one.given(), model=f"ignoring{place}", eager=True)
+        setting.steps += one.steps
+        expected, tolerance = one.expected()
+        if not np.isnan(expected):
+            result = one.results(f"ignored{place}")["metric"]
+            right = literal(expected, "expected")
+            found.append(Agrees(f"metric ignoring {ignored}", result, right, tolerance))
+    return found
 
 
 def _of_positions(layer: str) -> bool:

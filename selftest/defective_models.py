@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from selftest.defective_measures import Overrides, mask_of
+from selftest.defective_measures import Overrides, column_beside_rows, loss, mask_of
 
 __all__ = [
     "arrays_unweighed",
@@ -13,6 +13,7 @@ __all__ = [
     "class_weights_of_datasets_alone",
     "classes_left_out_weigh_nothing",
     "classes_replace_weights",
+    "columns_beside_rows",
     "epochs_added_up",
     "exchanged",
     "loss_weights_ignored",
@@ -117,6 +118,15 @@ def one_array_for_the_first(tf: Any, model: Any, real: Any, y: Any, p: Any, w: A
     if isinstance(p, list | tuple) and w is not None and not isinstance(w, list | tuple | dict):
         w = [w, *(tf.ones_like(w) for _ in p[1:])]
     return real(y, p, w)
+
+
+def columns_beside_rows(keras: Any, tf: Any) -> dict[str, Any]:
+    """Weights in a column stand beside all rows, in a model and in a loss that is called."""
+
+    def beside(tf: Any, model: Any, real: Any, y: Any, p: Any, w: Any) -> Any:
+        return column_beside_rows(tf, real, y, p, w)
+
+    return loss(column_beside_rows)(keras, tf) | model(beside)(keras, tf)
 
 
 def metrics_of_the_other_output(keras: Any, tf: Any) -> dict[str, Any]:

@@ -360,7 +360,7 @@ TRAINING_DEFECTS: list[TrainingDefect] = [
         "Weights of shape (batch, 1) give each row the weights of all rows.",
         "weights_alignment",
         _SUM,
-        measures.loss(measures.column_beside_rows),
+        models.columns_beside_rows,
     ),
     _defect(
         "mask counted in half precision",
@@ -379,7 +379,7 @@ TRAINING_DEFECTS: list[TrainingDefect] = [
     _defect(
         "the first class is not ignored",
         "A metric of overlap that ignores the class 0 ignores none.",
-        (_REDUCTION, "weights_alignment"),
+        "weights_repeat",
         "metric MeanIoU",
         measures.first_class_not_ignored,
     ),
