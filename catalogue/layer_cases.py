@@ -145,9 +145,9 @@ class Sequences:
     more, a `multiple` of so many; with `known` their number is always known when the layer is
     built. `features` are those of all tensors, or each has its `own`, one more than the one before
     it, or those behind the first have `one`. Long sequences are over and over again until they
-    have `longest` steps. `masked` says which of several tensors have a mask; where roles tell them
-    apart, the `patterns` do, one for each call, with `m` for a tensor that has one, `-` for one
-    that has not.
+    have `longest` steps; where one is `single` the first tensor has a step alone, and the others
+    have more. `masked` says which of several tensors have a mask; where roles tell them apart, the
+    `patterns` do, one for each call, with `m` for a tensor that has one, `-` for one that has not.
     """
 
     counts: tuple[int, ...] = (1,)
@@ -160,6 +160,7 @@ class Sequences:
     known: bool = False
     features: tuple[Features, ...] = ("alike",)
     longest: int = 0
+    single: tuple[bool, ...] = (False,)
     masked: tuple[str, ...] = ("all", "all", "first", "last", "none")
     patterns: tuple[str, ...] = ()
 

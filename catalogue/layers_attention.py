@@ -27,7 +27,12 @@ _PATTERNS = (*_PAIRS, *_TRIPLES)
 # Query and value, or query, value and key: values and keys have a number of steps of their own.
 _LONGEST = 300  # steps: more than a byte counts
 _ATTENDED = Sequences(
-    counts=(2, 3), rests=_FLAT, same_steps=False, patterns=_PATTERNS, longest=_LONGEST
+    counts=(2, 3),
+    rests=_FLAT,
+    same_steps=False,
+    patterns=_PATTERNS,
+    longest=_LONGEST,
+    single=(False, False, False, True),
 )
 # A single tensor attends to itself: it is query and value.
 _SELF_PATTERNS = (*_PATTERNS, "m", "m")
@@ -69,6 +74,8 @@ _CAUSAL_OF_KNOWN_SIZES: dict[str, Any] = {
     "call use_causal_mask": True,
     "dropout": 0.0,
 }
+# The same of a query of a single step, of which a dense layer may make something of its own.
+_CAUSAL_OF_ONE_STEP: dict[str, Any] = {**_CAUSAL_OF_KNOWN_SIZES, "single": True}
 
 # A window beside a mask of single elements, and no other mask.
 _WINDOW_ALONE: tuple[dict[str, Any], ...] = (
@@ -289,7 +296,7 @@ ENTRIES = (
         sequences=_ATTENDED,
         explicit=True,
         mask_dtypes=_BINARY,
-        together=(*_CAUSAL_ALONE[:2], _CAUSAL_OF_KNOWN_SIZES),
+        together=(*_CAUSAL_ALONE[:2], _CAUSAL_OF_KNOWN_SIZES, _CAUSAL_OF_ONE_STEP),
         most=_MORE,
         masks=2,
         trainings=(None, False, True),
@@ -310,7 +317,7 @@ ENTRIES = (
         sequences=_ATTENDED,
         explicit=True,
         mask_dtypes=_BINARY,
-        together=(*_CAUSAL_ALONE[:2], _CAUSAL_OF_KNOWN_SIZES),
+        together=(*_CAUSAL_ALONE[:2], _CAUSAL_OF_KNOWN_SIZES, _CAUSAL_OF_ONE_STEP),
         most=_MORE,
         masks=2,
         trainings=(None, False, True),

@@ -96,6 +96,7 @@ def layer_configurations(
         "static": (True,) if entry.sequences.known else entry.statics,
         "fold": entry.sequences.folds,
         "features": entry.sequences.features,
+        "single": entry.sequences.single,
         "mask_dtype": entry.mask_dtypes,
         "keywords": (False, True) if entry.parameters else (False,),
         "element": (False, True, "shared") if entry.element else (False,),
@@ -142,12 +143,19 @@ def layer_configurations(
                 static=chosen["static"] or entry.unrolled(spec),
                 entry="" if entry.layer == entry.name else entry.name,
                 longest=entry.sequences.longest,
-                most_steps=_MOST_UNROLLED if entry.unrolled(spec) else entry.sequences.most_steps,
+                most_steps=_most_steps(entry, spec, single=chosen["single"]),
                 least=entry.sequences.least,
                 multiple=entry.sequences.multiple,
             )
         )
     return found
+
+
+def _most_steps(entry: LayerEntry, spec: Spec, *, single: bool) -> int:
+    """To how many steps rows are cut, 0 where they are not."""
+    if single:
+        return 1
+    return _MOST_UNROLLED if entry.unrolled(spec) else entry.sequences.most_steps
 
 
 def _ways_of_masks(entry: LayerEntry) -> dict[str, Sequence[Any]]:
@@ -207,14 +215,17 @@ def layer_cases(
         model = tensors[1].mask if place > 1 and not configuration.same_steps else whole
         rows = model
         # Without masks a query and its value can be told apart by their lengths alone.
-        unmasked = place == 1 and not configuration.same_steps and configuration.form == "absent"
+        # So can they where one has a single step.
+        single = configuration.most_steps == 1
+        own = configuration.form == "absent" or single
+        unmasked = place == 1 and not configuration.same_steps and own
         # Of two tensors that meet, most masks differ: one in two of these has no mask anyway.
         often = 3 if configuration.count == 2 and configuration.same_steps else 1
         same = alike or (place > 0 and draw(st.integers(0, often), label="other mask") == 0)
         if place and (unmasked or not same):
             steps = len(model[0])
             if place == 1 and not configuration.same_steps:
-                steps = draw(st.integers(1, 6), label="steps")
+                steps = draw(st.integers(1 + single, 6), label="steps")
             rows = draw(masks(batch=first.batch, max_len=steps))
         if configuration.fold:
             rows = draw(_nested_rows(rows, configuration.fold))
