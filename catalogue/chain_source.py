@@ -205,12 +205,21 @@ def _nest(case: ChainCase, number: int) -> list[str]:
 
 
 def _symbols(case: ChainCase, nest: Nest) -> list[str]:
-    """Symbolic inputs of a model within, of unknown rows and steps."""
+    """Symbolic inputs of a model within, of unknown rows and steps.
+
+    Of a third of the chains it begins behind them, at intermediate tensors.
+    """
     shapes, kinds = features(case), dtypes(case)
-    return [
-        f"t{number} = keras.Input({(None, *shapes[number])}, dtype={kinds[number]!r})"
+    inputs = {
+        number: f"keras.Input({(None, *shapes[number])}, dtype={kinds[number]!r})"
         for number in inputs_of(case, nest)
-    ]
+    }
+    if case.weights % 3 == 1:
+        inputs = {
+            number: f"keras.layers.Activation('linear', dtype={kinds[number]!r})({text})"
+            for number, text in inputs.items()
+        }
+    return [f"t{number} = {text}" for number, text in inputs.items()]
 
 
 def _of_own(case: ChainCase, within: Sequence[Unit], mask: str = "") -> tuple[list[str], list[str]]:

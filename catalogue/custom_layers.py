@@ -1,11 +1,14 @@
 """Custom layers as the guide on masking teaches to write them, as text that is run or printed.
 
-Each text defines one class of its key's name, over `keras` and `tf` alone. A spec names them
-like layers of Keras. Those that note masks hand back, behind their output, an array for each
-tensor: 1 and 0 at its steps as the mask that arrived has them, -1 where none arrived.
+Each text defines one class, or function that makes a layer, of its key's name, over `keras` and
+`tf` alone. A spec names them like layers of Keras. Those that note masks hand back, behind their
+output, an array for each tensor: 1 and 0 at its steps as the mask that arrived has them, -1 where
+none arrived.
 """
 
 from __future__ import annotations
+
+import textwrap
 
 __all__ = ["CUSTOM_LAYERS"]
 
@@ -135,6 +138,39 @@ class NotingDict(keras.layers.Layer):  # notes the masks of a dict of tensors
         masks = [one for one in mask or [] if one is not None]
         return masks[0] & masks[-1] if masks else None"""
 
+_PLAIN_DICT = """\
+class PlainDict(keras.layers.Layer):  # gives a dict to what says nothing of masks
+    class Inside(keras.layers.Layer):
+        def call(self, inputs):
+            return tf.add_n([inputs[name] for name in sorted(inputs)])
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.inside = self.Inside(dtype=self.dtype_policy)
+
+    def call(self, inputs):
+        return self.inside({"ab"[k]: x for k, x in enumerate(inputs)})
+
+    def compute_mask(self, inputs, mask=None):
+        return None"""
+
+# The end comes before the steps here, and behind them in the order of the alphabet.
+_NAMING = """\
+class Naming(keras.layers.Layer):  # outputs by name: an end without steps, and steps with a mask
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.supports_masking = True
+
+    def call(self, inputs, mask=None):
+        valid = inputs
+        if mask is not None:
+            mask = tf.reshape(mask, tf.concat([tf.shape(mask), [1] * (inputs.shape.rank - 2)], 0))
+            valid = tf.where(mask, inputs, tf.zeros_like(inputs))
+        return {"whole": tf.reduce_sum(valid, axis=1), "each": tf.nn.relu(inputs)}
+
+    def compute_mask(self, inputs, mask=None):
+        return {"whole": None, "each": mask}"""
+
 _PLAIN_SUM = """\
 class PlainSum(keras.layers.Layer):  # of several tensors; says nothing of masks
     def call(self, inputs):
@@ -162,6 +198,39 @@ class NotingNamed(keras.layers.Layer):  # notes the mask of each of its tensors 
             if x is not None:
                 noted.append(-tf.ones(tf.shape(x)[:2]) if one is None else tf.cast(one, "float32"))
         return tf.identity(query), *noted"""
+
+_NOTING_MEMORY = """\
+class NotingMemory(keras.layers.Layer):  # hands a list of tensors by name to what notes their masks
+    class Inside(keras.layers.Layer):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.supports_masking = True
+
+        def call(self, query, memory, query_mask=None, memory_mask=None):
+            masks = [query_mask, *([None] * len(memory) if memory_mask is None else memory_mask)]
+            noted = []
+            for x, one in zip([query, *memory], masks):
+                noted.append(-tf.ones(tf.shape(x)[:2]) if one is None else tf.cast(one, "float32"))
+            return tf.identity(query), *noted
+
+        def compute_mask(self, *args, **kwargs):
+            return None
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.inside = self.Inside(dtype=self.dtype_policy)
+
+    def call(self, inputs):
+        return self.inside(inputs[0], memory=inputs[1:])
+
+    def compute_mask(self, inputs, mask=None):
+        return None if mask is None else mask[0]"""
+
+_NOTING_FIRST = f"""\
+def NotingFirst(**kwargs):  # a Sequential, the first layer of which notes masks
+{textwrap.indent(_NOTING_LIST, "    ")}
+
+    return keras.Sequential([NotingList(**kwargs)])"""
 
 # A function is no plain value, so that a Lambda stands in a spec as a class with its function.
 _TIMES_TWO = """\
@@ -191,6 +260,54 @@ class Zeroing(keras.layers.Lambda):
     def __init__(self, function=zeroed, mask=narrowed, arguments=(("factor", 2),), **kwargs):
         super().__init__(function, mask=mask, arguments=dict(arguments), **kwargs)"""
 
+_QUANTIZED_EMBEDDING = """\
+def QuantizedEmbedding(dtype=None, **kwargs):  # a table of ones, in integers
+    dtype = "float32" if dtype == "mixed_float16" else dtype  # which cannot be quantized
+    layer = keras.layers.Embedding(embeddings_initializer="ones", dtype=dtype, **kwargs)
+    layer.build((None, None))
+    layer.quantize("int8")
+    return layer"""
+
+_REMATERIALIZED_MEAN = """\
+def RematerializedMean(**kwargs):  # computed anew for gradients, and not held for them
+    with keras.RematScope(mode="full"):
+        return keras.layers.GlobalAveragePooling1D(**kwargs)"""
+
+# As the guides write cells, whose output is a projection of the state.
+_PROJECTING_CELL = """\
+@keras.saving.register_keras_serializable()
+class ProjectingCell(keras.layers.Layer):
+    def __init__(self, units, output_size, **kwargs):
+        super().__init__(**kwargs)
+        self.units = units
+        self.state_size = units
+        self.output_size = output_size
+
+    def build(self, input_shape):
+        units, size = self.units, self.output_size
+        self.kernel = self.add_weight(shape=(input_shape[-1], units), name="kernel")
+        self.recurrent_kernel = self.add_weight(shape=(units, units), name="recurrent_kernel")
+        self.projection = self.add_weight(shape=(units, size), name="projection")
+        self.built = True
+
+    def call(self, inputs, states):
+        state = tf.matmul(inputs, self.kernel) + tf.matmul(states[0], self.recurrent_kernel)
+        state = tf.tanh(state)
+        return tf.matmul(state, self.projection), [state]
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units, "output_size": self.output_size}"""
+
+_MODEL_OF = """\
+def ModelOf(first, then=None, features=None, dtype=None):  # a model of one or two layers
+    layers = [first] if then is None else [first, then]
+    if features is None:
+        return keras.Sequential(layers)
+    inputs = outputs = keras.Input((None, features), dtype=first.compute_dtype)
+    for layer in layers:
+        outputs = layer(outputs)
+    return keras.Model(inputs, outputs)"""
+
 CUSTOM_LAYERS: dict[str, str] = {
     "Travelling": _TRAVELLING,
     "MaskedSum": _MASKED_SUM,
@@ -202,9 +319,17 @@ CUSTOM_LAYERS: dict[str, str] = {
     "Noting": _NOTING,
     "NotingList": _NOTING_LIST,
     "NotingDict": _NOTING_DICT,
+    "PlainDict": _PLAIN_DICT,
+    "Naming": _NAMING,
     "PlainSum": _PLAIN_SUM,
     "NotingBeside": _NOTING_BESIDE,
     "NotingNamed": _NOTING_NAMED,
+    "NotingMemory": _NOTING_MEMORY,
+    "NotingFirst": _NOTING_FIRST,
     "TimesTwo": _TIMES_TWO,
     "Zeroing": _ZEROING,
+    "QuantizedEmbedding": _QUANTIZED_EMBEDDING,
+    "RematerializedMean": _REMATERIALIZED_MEAN,
+    "ProjectingCell": _PROJECTING_CELL,
+    "ModelOf": _MODEL_OF,
 }

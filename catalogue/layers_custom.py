@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from catalogue.contracts import dropped, joined, kept
+from catalogue.contracts import dropped, joined, kept, of_query, turned
 from catalogue.layer_cases import Given, LayerCase, LayerEntry, Sequences
 from catalogue.layer_reference import cleared
+from catalogue.specs import Spec
 
 __all__ = ["ENTRIES", "NOTING", "noted"]
 
@@ -25,6 +26,7 @@ NOTING: dict[str, int | None] = {
     "Noting(by keyword)": 1,
     "NotingBeside": 1,
     "NotingNamed": None,
+    "NotingMemory": None,
 }
 
 
@@ -51,6 +53,10 @@ def _sum(given: Given) -> np.ndarray:
 
 def _positive_where_valid(given: Given) -> np.ndarray:
     return _at(np.maximum(cleared(given)[0], 0), given.masks[0])
+
+
+def _each_and_whole(given: Given) -> list[np.ndarray]:
+    return [_positive_where_valid(given), np.asarray(cleared(given)[0].sum(axis=1))]
 
 
 def _twice(given: Given) -> np.ndarray:
@@ -87,6 +93,51 @@ def _outputs(case: LayerCase) -> int:
     return 1 + len(noted(case))
 
 
+def _projected(given: Given) -> list[np.ndarray]:
+    """An RNN over a cell whose output is a projection of its state, with the last state or without.
+
+    Masked steps hold state and output, or give zeros where the layer is told to.
+    """
+    spec, (x,), (mask,) = given.case.spec, given.inputs, given.masks
+    kernel, recurrent, projection = given.weights
+    state, output = (np.zeros((len(x), one.shape[1]), x.dtype) for one in (kernel, projection))
+    outputs = np.zeros((*x.shape[:2], projection.shape[1]), x.dtype)
+    for step in range(x.shape[1]):
+        valid = np.ones(len(x), bool) if mask is None else mask[:, step]
+        inputs = np.where(valid[:, None], x[:, step], x.dtype.type(0))
+        found = np.tanh(inputs @ kernel + state @ recurrent)
+        state = np.where(valid[:, None], found, state)
+        output = np.where(valid[:, None], found @ projection, output)
+        outputs[:, step] = output
+    last = outputs if spec.get("return_sequences") else output
+    if mask is not None and spec.get("return_sequences") and spec.get("zero_output_for_mask"):
+        last = np.where(mask[:, :, None], last, x.dtype.type(0))
+    return [last, state] if spec.get("return_state") else [last]
+
+
+def _all_said(case: LayerCase) -> list[np.ndarray | None]:
+    return [None] * _with_state(case)
+
+
+def _with_state(case: LayerCase) -> int:
+    return 2 if case.spec.get("return_state") else 1
+
+
+def _weights_of_cell(spec: Spec, shapes: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
+    units, size = spec.get("cell.units"), spec.get("cell.output_size")
+    assert isinstance(units, int) and isinstance(size, int)
+    return [(shapes[0][-1], units), (units, units), (units, size)]
+
+
+def _zeros_in_sequences(spec: Spec) -> Spec:
+    """Zeros at masked steps are "only used when `return_sequences` is `True`"."""
+    return spec if spec.get("return_sequences") else spec.without("zero_output_for_mask")
+
+
+def _cell(units: int, output_size: int) -> Spec:
+    return Spec("ProjectingCell", {"units": units, "output_size": output_size})
+
+
 ENTRIES = (
     # "The default behavior of compute_mask() is to just pass the current mask through."
     LayerEntry("Opting", _PAGE, kept, _positive_where_valid, sequences=Sequences(rests=_RESTS)),
@@ -121,6 +172,27 @@ ENTRIES = (
         outputs=lambda case: 2,
         carriers=lambda case: 2,
         positions=_valid_twice,
+    ),
+    # Or of a dict of them.
+    LayerEntry(
+        "PlainDict",
+        _PAGE,
+        dropped,
+        _sum,
+        isolates=False,
+        stops=True,
+        sequences=Sequences(counts=(2,), rests=_RESTS),
+        most=8,
+    ),
+    # Several outputs have names: each has the mask that `compute_mask` gives by its own.
+    LayerEntry(
+        "Naming",
+        _PAGE,
+        kept,
+        _each_and_whole,
+        sequences=Sequences(rests=_RESTS),
+        outputs=lambda case: 2,
+        most=8,
     ),
     # What those that note masks compute is not the matter: they have no reference.
     LayerEntry(
@@ -192,5 +264,42 @@ ENTRIES = (
         parameters=("query", "value", "key"),
         outputs=_outputs,
         since="3.0",
+    ),
+    # The same of a list of tensors that has a name: a list of masks.
+    LayerEntry(
+        "NotingMemory",
+        _PAGE,
+        of_query,
+        None,
+        isolates=False,
+        sequences=Sequences(counts=(2, 3), rests=_RESTS, same_steps=False),
+        outputs=_outputs,
+        since="3.0",
+        most=8,
+    ),
+    # A cell of one's own, with an `output_size` apart from its `state_size`.
+    LayerEntry(
+        "RNN(cell of one's own)",
+        "layers/recurrent_layers/rnn",
+        turned(),
+        _projected,
+        of="RNN",
+        fixed={"cell": _cell(3, 2)},
+        domains={
+            "cell": (_cell(3, 2), _cell(2, 4), _cell(1, 1)),
+            "return_sequences": (False, True, True),
+            "return_state": (False, True),
+            "zero_output_for_mask": (False, True),
+            "unroll": (False, False, False, True),
+        },
+        complete=_zeros_in_sequences,
+        sequences=Sequences(rests=_RESTS),
+        explicit=True,
+        outputs=_with_state,
+        positions=_all_said,
+        weights=_weights_of_cell,
+        unrolled=lambda spec: bool(spec.get("unroll")),
+        statics=(*[False] * 7, True),
+        most=8,
     ),
 )

@@ -30,6 +30,8 @@ __all__ = ["ENTRIES", "distributed", "passed_on"]
 _Shapes = list[tuple[int, ...]]
 _Slice = Callable[[Spec, np.ndarray, np.ndarray | None, list[np.ndarray]], np.ndarray]
 _RECURRENT = ("LSTM", "GRU", "SimpleRNN")
+_MODEL = "ModelOf"
+_USING = (*_RECURRENT, "GlobalAveragePooling1D", _MODEL)
 
 
 # -- contract --------------------------------------------------------------------------------
@@ -49,9 +51,16 @@ def passed_on(case: LayerCase) -> np.ndarray | None:
 
 def _reduces(layer: Spec) -> bool:
     """Whether a slice of steps becomes one without steps."""
+    if layer.layer == _MODEL:
+        return any(map(_reduces, _parts(layer)))
     if layer.layer in _RECURRENT:
         return not layer.get("return_sequences")
     return layer.layer == "GlobalAveragePooling1D"
+
+
+def _parts(model: Spec) -> list[Spec]:
+    """The layers of a model, one behind the other."""
+    return [part for name in ("first", "then") if isinstance(part := model.get(name), Spec)]
 
 
 def _inner(spec: Spec) -> Spec:
@@ -136,6 +145,19 @@ def _rows_of_table(
     return np.asarray(weights[0][x.astype("int64")])
 
 
+def _model(
+    layer: Spec, x: np.ndarray, mask: np.ndarray | None, weights: list[np.ndarray]
+) -> np.ndarray:
+    """One layer behind the other; what they hold at masked steps stays out."""
+    left = list(weights)
+    for part in _parts(layer):
+        own = [left.pop(0) for _ in _weights(part, [x.shape])]
+        if mask is not None:
+            x = np.where(mask[:, :, None], x, x.dtype.type(0))
+        x = _SLICES[part.layer](part, x, mask, own)
+    return x
+
+
 _SLICES: dict[str, _Slice] = {
     "Dense": _dense,
     "Flatten": _flatten,
@@ -144,12 +166,15 @@ _SLICES: dict[str, _Slice] = {
     **dict.fromkeys(_RECURRENT, _recurrent),
     "Masking": _unchanged,
     "Embedding": _rows_of_table,
+    _MODEL: _model,
 }
 
 
 def _weights(spec: Spec, shapes: _Shapes) -> _Shapes:
     """The weights of the layer inside."""
     layer, features = _inner(spec), shapes[0][-1]
+    if layer.layer == _MODEL:  # what stands behind another layer has no weights
+        return _weights(_parts(layer)[0], shapes)
     if layer.layer in _RECURRENT:
         return weight_shapes(layer, features)
     if layer.layer == "Dense":
@@ -208,11 +233,23 @@ def _around(*layers: Spec, name: str = "", **fields: Any) -> LayerEntry:
         sequences=_NESTED,
         explicit=True,
         # It goes to the layer inside, "only if the layer supports this argument".
-        uses_mask=lambda case: _inner(case.spec).layer in (*_RECURRENT, "GlobalAveragePooling1D"),
+        uses_mask=lambda case: _inner(case.spec).layer in _USING,
         statics=(False, True),
         weights=_weights,
     )
     return dataclasses.replace(entry, **fields)
+
+
+def _fits(spec: Spec, shapes: _Shapes) -> bool:
+    """Whether a model that is told its features is given so many."""
+    return _inner(spec).get("features") in (None, shapes[0][-1])
+
+
+def _model_of(first: Spec, then: Spec | None = None, features: int | None = None) -> Spec:
+    """A model: Sequential, or Functional where it is told its features."""
+    more: dict[str, Argument] = {"then": then, "features": features}
+    given = {name: value for name, value in more.items() if value is not None}
+    return Spec(_MODEL, {"first": first, **given})
 
 
 def _around_recurrent(recurrent: str, **fields: Any) -> LayerEntry:
@@ -228,6 +265,8 @@ def _around_recurrent(recurrent: str, **fields: Any) -> LayerEntry:
     )
 
 
+_SEQUENCES = Spec("SimpleRNN", {"units": 2, "return_sequences": True})
+_MEAN = Spec("GlobalAveragePooling1D")
 _MAKERS: dict[str, Any] = {"made": True, "explicit": False, "isolates": False}
 _ANY = (Spec("Dense", {"units": 3}), Spec("Dense", {"units": 2, "use_bias": False}))
 
@@ -245,6 +284,17 @@ ENTRIES = (
     # mask of outer steps says nothing of the steps of a slice.
     _around_recurrent("LSTM", name="TimeDistributed(LSTM) outer mask", sequences=_BLOCKS),
     _around(Spec("GlobalAveragePooling1D"), most=10),
+    # "A `keras.layers.Layer` instance": a model is one, in which masks go from layer to layer.
+    _around(
+        _model_of(Spec("SimpleRNN", {"units": 3})),
+        _model_of(_SEQUENCES, _MEAN, features=3),
+        _model_of(Spec("Dense", {"units": 2}), _MEAN),
+        _model_of(_SEQUENCES, features=3),
+        name="TimeDistributed(model)",
+        applies=_fits,
+        statics=(False, False, False, False, True),
+        most=6,
+    ),
     _around(
         *(Spec("TimeDistributed", {"layer": layer}) for layer in _ANY),
         sequences=_EITHER,

@@ -184,6 +184,13 @@ def embedded(given: Given) -> np.ndarray:
 _CARRIED_TOKENS = "Embedding(masked tokens)"
 
 
+def _ones(given: Given) -> np.ndarray:
+    """What a table of ones gives, quantized or not."""
+    (tokens,), features = given.inputs, given.case.spec.get("output_dim")
+    rows, valid = np.ones((*tokens.shape, features)), _by_token(given.case)
+    return rows if valid is None else np.where(valid[..., None], rows, np.nan)
+
+
 def _projected_back(given: Given) -> np.ndarray:
     """Source: the page of ReversibleEmbedding: by the table, turned round."""
     (x,) = cleared(given)
@@ -261,6 +268,23 @@ ENTRIES = (
         autocast=False,
         most=6,
         since="3.2",
+    ),
+    # Quantization is of the table: what is padding stays so. A file holds no configuration of it.
+    LayerEntry(
+        "Embedding(quantized)",
+        "layers/core_layers/embedding",
+        _by_token,
+        _ones,
+        isolates=False,
+        made=True,
+        of="QuantizedEmbedding",
+        fixed=EMBEDDING,
+        domains=_MASK_ZERO,
+        sequences=Sequences(rests=((),)),
+        source=token_source,
+        most=6,
+        since="3.4",
+        restores=False,
     ),
     LayerEntry(
         "ReversibleEmbedding",

@@ -229,6 +229,19 @@ ENTRIES = (
         parameters=("inputs",),
         most=6,
     ),
+    # A layer that is made in a `keras.RematScope` "is fully rematerialized", which "trades memory
+    # for computation": what is computed stays the same.
+    LayerEntry(
+        "GlobalAveragePooling1D(rematerialized)",
+        "layers/pooling_layers/global_average_pooling1d",
+        dropped,
+        layer_reference.masked_mean,
+        of="RematerializedMean",
+        sequences=Sequences(rests=_FLAT),
+        explicit=True,
+        since="3.9",
+        most=6,
+    ),
     # Knows no mask: padding takes part, and by rule 3 its user has to be told.
     LayerEntry(
         "GlobalMaxPooling1D",

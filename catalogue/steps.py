@@ -108,8 +108,9 @@ class Call:
     eager calls alone, and handed back with zeros behind their rows; under `<name>.lengths` is how
     long these were, None for an output that is not ragged. With `saved` the call becomes a
     Functional model, which is saved in the native format, loaded and then called, eagerly; with
-    `cloned` one whose clone is given its weights and called. `method` is another way to
-    run a model: `predict` or `predict_on_batch`, whose options `kwargs` are; no mask comes back
+    `cloned` one whose clone is given its weights and called; with `cut` one that begins at
+    intermediate tensors, behind layers that hand its inputs on. `method` is another way to run a
+    model: `predict` or `predict_on_batch`, whose options `kwargs` are; no mask comes back
     from these. From the method `compute_mask`, which is called eagerly, that of the first output
     does, and nothing else.
     """
@@ -125,6 +126,7 @@ class Call:
     shared: bool = False
     saved: bool = False
     cloned: bool = False
+    cut: bool = False
     method: str = ""
 
 

@@ -36,12 +36,12 @@ def print_call(printer: Printer, step: Call) -> None:
     """Write a call, and keep its outputs; and masks or warnings, where they are asked for."""
     printer.taken.add(step.name)
     printer.outputs[step.name] = step.outputs
-    eager = (step.mode or printer.mode) == "eager" or step.saved or step.cloned or bool(step.method)
+    eager = (step.mode or printer.mode) == "eager" or _of_model(step) or bool(step.method)
     call = _called(printer, step) if eager else _graph(printer, step)
     if f"{step.name}{TOLD}" in printer.asked:
         _told(printer, step, call)
         return
-    if step.saved or step.cloned:
+    if _of_model(step):
         call = _made_again(printer, step)
     if step.method == "compute_mask":
         name = f"{step.name}_mask"
@@ -170,12 +170,20 @@ def print_symbolic_call(printer: Printer, step: SymbolicCall) -> None:
     ]
 
 
+def _of_model(step: Call) -> bool:
+    """Whether a Functional model is made of the call, which is called in its place."""
+    return step.saved or step.cloned or step.cut
+
+
 def _made_again(printer: Printer, step: Call) -> str:
-    """Make a Functional model of a call, save and load it or clone it; the text that calls it."""
+    """Make a Functional model of a call, save and load, clone or cut it; the text that calls it."""
     texts, names = _symbols(printer, step)
     leaves = ", ".join(f"tf.constant({printer.operand(leaf)})" for leaf in leaves_of(step))
+    printer.lines.append(f"inputs = [{', '.join(texts)}]")
+    if step.cut:
+        handing = "keras.layers.Activation('linear', dtype=one.dtype)"
+        printer.lines.append(f"inputs = [{handing}(one) for one in inputs]")
     printer.lines += [
-        f"inputs = [{', '.join(texts)}]",
         f"model = keras.Model(inputs, {_called(printer, step, names)})",
     ]
     if step.saved:
@@ -185,7 +193,7 @@ def _made_again(printer: Printer, step: Call) -> str:
             "model.save(path)",
             "model = keras.models.load_model(path, custom_objects=globals())",
         ]
-    else:
+    elif step.cloned:
         printer.lines += [
             "clone = keras.models.clone_model(model)",
             "clone.set_weights(model.get_weights())",

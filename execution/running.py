@@ -34,7 +34,7 @@ from execution.layers import Built, Layers
 from execution.products import Inapplicable, Products
 from execution.ragged import lengths_of, padded
 from execution.results import MODES, Counters, Execution, Failure, Results
-from execution.symbols import cloned, saved_and_loaded, symbolic_inputs
+from execution.symbols import cloned, cut, handed_on, saved_and_loaded, symbolic_inputs
 from execution.tracing import Calls, of_masks
 from execution.training import Models
 
@@ -156,10 +156,11 @@ class Runner:
                 found = getattr(scope[step.layer].layer, step.method)(given, **options)
                 arrays = [np.asarray(array) for array in self._tf.nest.flatten(found)]
                 told, presence, mask_arrays = [], [False] * len(arrays), []
-        elif step.saved or step.cloned:
-            with self.counters.of("save and load" if step.saved else "clone"):
+        elif step.saved or step.cloned or step.cut:
+            what = "save and load" if step.saved else "clone" if step.cloned else "cut"
+            with self.counters.of(what):
                 inputs, outputs, _ = self._on_symbols(step, scope, results)
-                again = saved_and_loaded if step.saved else cloned
+                again = saved_and_loaded if step.saved else cloned if step.cloned else cut
                 model = again(self.implementation, inputs, outputs)
                 tensors = self._tf.nest.flatten(model([self._tensor(v) for v in values]))
                 masks = [getattr(tensor, "_keras_mask", None) for tensor in tensors]
@@ -245,6 +246,8 @@ class Runner:
         build = scope[call.layer].build
         values = [value_of(leaf, results.outputs) for leaf in leaves_of(call)]
         inputs = symbolic_inputs(self.implementation, values, roles_of(call), build)
+        if call.cut:
+            inputs = handed_on(self.implementation, inputs)
         found = (inputs, *self._calls.apply(call, scope, inputs))
         self._symbols.append(found)  # Keras tells symbolic tensors apart by their address
         return found

@@ -12,7 +12,7 @@ from catalogue.steps import Build, Define
 from execution.anatomy import pattern_of
 from execution.implementation import Implementation
 
-__all__ = ["saved_and_loaded", "symbolic_inputs"]
+__all__ = ["cloned", "cut", "handed_on", "saved_and_loaded", "symbolic_inputs"]
 
 
 def symbolic_inputs(
@@ -29,6 +29,17 @@ def symbolic_inputs(
             implementation.keras.Input(shape=tuple(sample), batch_size=rows, dtype=value.dtype.name)
         )
     return found
+
+
+def handed_on(implementation: Implementation, inputs: list[Any]) -> list[Any]:
+    """Intermediate tensors of the same shapes and dtypes, each behind a layer that hands it on."""
+    layers = implementation.keras.layers
+    return [layers.Activation("linear", dtype=one.dtype)(one) for one in inputs]
+
+
+def cut(implementation: Implementation, inputs: list[Any], outputs: list[Any]) -> Any:
+    """The Functional model from these symbolic tensors, which need be no inputs."""
+    return implementation.keras.Model(inputs, outputs)
 
 
 def cloned(implementation: Implementation, inputs: list[Any], outputs: list[Any]) -> Any:

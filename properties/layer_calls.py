@@ -281,7 +281,8 @@ def wrong_mask_refused(case: LayerCase) -> Plan:
 @declare(
     family="layers",
     source=f"{_SAVING}: a layer restored from its configuration, or with its model from a file, "
-    "is the same layer",
+    "is the same layer; keras.io/api/models/model ('you can create additional Functional models "
+    "from intermediate tensors')",
     applies=certain,
     of=lambda layer: LAYER_ENTRIES[layer].restores,
     dear=True,
@@ -289,11 +290,11 @@ def wrong_mask_refused(case: LayerCase) -> Plan:
     covering=True,
 )
 def round_trip(case: LayerCase) -> Plan:
-    """Restored from its configuration or from a file, or cloned with its model, a layer gives the
-    same, masks included.
+    """Restored from its configuration or from a file, cloned with its model, or in a model that
+    begins at intermediate tensors, a layer gives the same, masks included.
 
-    The file holds the configuration, so that a third of what is drawn goes into one; and a third
-    is cloned.
+    The file holds the configuration, so that a third of what is drawn goes into one; a third is
+    cloned, and a third cut off from its inputs.
     """
     setting = LayerSetting(case)
     setting.layer(fresh=True)  # a layer that has been called may remember it
@@ -307,6 +308,9 @@ def round_trip(case: LayerCase) -> Plan:
     elif case.weights % 3 == 1:
         setting.call("cloned_y", cloned=True)
         ways.append(("cloned", "cloned_y"))
+    else:
+        setting.call("cut_y", cut=True)
+        ways.append(("cut", "cut_y"))
     comparisons: list[Comparison] = []
     for what, name in ways:
         for one in _outputs_agree(setting, name, "y", tolerance=setting.tolerance):

@@ -10,13 +10,16 @@ from catalogue.expressions import Expression, Output, expression, literal
 from catalogue.layer_cases import LayerCase
 from catalogue.layers import LAYER_ENTRIES
 from catalogue.layers_custom import NOTING, noted
-from catalogue.steps import Call, Operand
+from catalogue.specs import Spec
+from catalogue.steps import Build, Call, Operand
 from properties.comparisons import Agrees, Comparison, Level, Plan
 from properties.layer_setting import LayerSetting
 from properties.layers import certain
 from properties.registry import declare
 
 __all__: list[str] = []
+
+_NOT_SAID = ("NotingNamed", "NotingMemory")  # of masks by names no page speaks
 
 
 @declare(
@@ -30,17 +33,18 @@ def layer_delivery(case: LayerCase) -> Plan:
     """The mask that arrives inside a layer is the one that travels with its input.
 
     Whatever else is passed: flags, other tensors, masks of other tensors. One that is given
-    explicitly takes its place, be it for some of the tensors alone.
+    explicitly takes its place, be it for some of the tensors alone. The first layer of a Sequential
+    is given what that is given.
     """
     setting = LayerSetting(case)
     call = setting.call("y")
-    level: Level = "should" if case.name == "NotingNamed" else "must"
+    level: Level = "should" if case.name in _NOT_SAID else "must"
     expected = [literal(mask, f"expected{k}") for k, mask in enumerate(noted(case))]
     comparisons: list[Comparison] = [
         Agrees(f"mask of {name}", Output("y", 1 + k), expected[k], None, level)
         for k, name in enumerate(_names(case))
     ]
-    if case.name == "NotingDict":  # whose layer inside is given none
+    if not (setting.entry.parameters or setting.entry.explicit):  # inside none are given
         return Plan(tuple(setting.steps), tuple(comparisons))
     given = _given(setting)
     explicit = _explicit(case, given)
@@ -55,6 +59,8 @@ def layer_delivery(case: LayerCase) -> Plan:
         else:
             beside = f"mask of {name} beside a given one"
             comparisons.append(Agrees(beside, Output("z", 1 + k), expected[k], None, level))
+    if case.name == "NotingList" and case.weights % 2 and case.dtype == "float32":
+        comparisons += _first_of_a_sequential(setting, explicit)
     return Plan(tuple(setting.steps), tuple(comparisons))
 
 
@@ -97,6 +103,25 @@ def computed_mask(case: LayerCase) -> Plan:
     refusable = not setting.entry.made
     agree = Agrees("mask", computed, expected, None, level, refusable=refusable)
     return Plan(tuple(setting.steps), (agree,))
+
+
+def _first_of_a_sequential(setting: LayerSetting, explicit: dict[str, Operand]) -> list[Comparison]:
+    """What arrives at the first layer of a Sequential, which hands on all that it is given.
+
+    No page has one that is called on several tensors; Keras tolerates it. Its own dtype is float32.
+    """
+    spec = Spec("NotingFirst").with_policy(setting.case.policy)
+    together = Build("first", spec, setting.input_shape, called=True, together=True)
+    setting.steps.append(together)
+    comparisons: list[Comparison] = []
+    for what, alone, kwargs in (("mask", "y", {}), ("given mask", "z", explicit)):
+        call = setting.call(f"first_{alone}", layer="first")
+        setting.steps[-1] = dataclasses.replace(call, kwargs={**call.kwargs, **kwargs})
+        for k, name in enumerate(_names(setting.case)):
+            sides = Output(call.name, 1 + k), Output(alone, 1 + k)
+            said = f"{what} of {name}, first of a Sequential"
+            comparisons.append(Agrees(said, *sides, None, "should"))
+    return comparisons
 
 
 def _names(case: LayerCase) -> list[str]:

@@ -8,9 +8,14 @@ from typing import Any
 
 import pytest
 
+from catalogue.layer_cases import LayerCase, Tensor
+from catalogue.specs import Spec
 from execution.implementation import Implementation
+from execution.running import Runner
+from properties.comparisons import mismatches
+from properties.test_conformance import PROPERTIES
 from reports.ledger import Ledger
-from selftest.planting import outcome_of
+from selftest.planting import EXECUTION, outcome_of
 
 
 def _takes_masks_off(keras: Any, tf: Any) -> type:
@@ -144,6 +149,17 @@ def _keeps_its_steps_in_graphs(keras: Any, tf: Any) -> type:
     return LayerNormalization
 
 
+def _ignores_masks_of_intermediate_models(keras: Any, tf: Any) -> type:
+    class GlobalAveragePooling1D(keras.layers.GlobalAveragePooling1D):  # type: ignore[misc]
+        def __call__(self, inputs: Any, *args: Any, mask: Any = None, **kwargs: Any) -> Any:
+            history = getattr(mask, "_keras_history", None)
+            maker = getattr(history, "operation", None) or getattr(history, "layer", None)
+            behind = history is not None and type(maker).__name__ != "InputLayer"
+            return super().__call__(inputs, *args, mask=None if behind else mask, **kwargs)
+
+    return GlobalAveragePooling1D
+
+
 DEFECTS: dict[str, tuple[str, Callable[[Any, Any], type]]] = {
     "no_trace": ("Activation", _takes_masks_off),
     "layer_symbolic": ("Activation", _promises_no_mask),
@@ -174,6 +190,20 @@ def test_what_an_earlier_call_leaves_behind_is_seen(
     """A call on other rows, without a mask, or eager where this one is traced, changes a later."""
     planted = Implementation(found.installed, {layer: defect(found.keras, found.tensorflow)})
     assert outcome_of(planted, layer, "no_trace", ledger, seed) == "new"
+
+
+def test_a_model_that_begins_at_intermediate_tensors_is_looked_at(found: Implementation) -> None:
+    """A mask of its own is given to a layer behind these; a third of the cases are cut so."""
+    tensor = Tensor(("10", "11"), (1,), content="ones")
+    case = LayerCase(Spec("GlobalAveragePooling1D"), (tensor,), form="explicit", weights=2)
+    defect = _ignores_masks_of_intermediate_models(found.keras, found.tensorflow)
+    plan = PROPERTIES["round_trip"].function(case)
+    seen = []
+    for overrides in ({defect.__name__: defect}, {}):
+        runner = Runner(Implementation(found.installed, overrides), EXECUTION)
+        failures = mismatches(plan, runner.run(plan.steps))
+        seen.append([one.comparison.name for one in failures])
+    assert seen == [["cut output"], []]
 
 
 @pytest.mark.parametrize("property", DEFECTS)

@@ -36,6 +36,8 @@ CASES = {
         other="tenth",
     ),
     "Noting": LayerCase(Spec("Noting"), (TENSOR,)),
+    "NotingList": LayerCase(Spec("NotingList"), (TENSOR, TENSOR), weights=5),
+    "Naming": LayerCase(Spec("Naming"), (TENSOR,), other="tenth", weights=2),
     "BatchNormalization": LayerCase(
         Spec("BatchNormalization"), (TENSOR,), training=True, other="tenth"
     ),

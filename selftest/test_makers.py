@@ -28,11 +28,18 @@ CUSTOM = [
     "Plain",
     "Doubling",
     "Forking",
+    "PlainDict",
+    "Naming",
     "Noting",
     "NotingList",
     "NotingBeside",
     "NotingNamed",
+    "NotingMemory",
 ]
+
+
+UNMASKED = ["Opting", "Plain", "Doubling", "Forking", "PlainDict", "Naming"]
+PROJECTION = "RNN(cell of one's own)"
 
 
 def case_of(
@@ -199,6 +206,20 @@ def test_a_recurrent_layer_holds_its_state_within_a_slice() -> None:
     same(answer(case, x, [[1.0]], [[1.0]]), [[[3], [4]]])
 
 
+def test_a_model_has_one_layer_behind_the_other() -> None:
+    """Twice each step, then the mean of those that are valid; outer steps without any are out."""
+    mean = Spec("GlobalAveragePooling1D")
+    dense = Spec("Dense", {"units": 1, "use_bias": False})
+    model = Spec("ModelOf", {"first": dense, "then": mean})
+    case = case_of("TimeDistributed(model)", "110100", fold=3, rest=(1,), layer=model)
+    x = [[[[1.0], [2.0], [9.0]], [[4.0], [9.0], [9.0]]]]
+    assert passed(case) == [[1, 1]]
+    same(answer(case, x, [[2.0]]), [[[3], [8]]])
+    masked = case_of("TimeDistributed(model)", "110000", fold=3, rest=(1,), layer=model)
+    assert passed(masked) == [[1, 0]]
+    same(answer(masked, x, [[2.0]]), [[[3], [NAN]]])
+
+
 def test_layers_without_masks_see_whole_slices() -> None:
     """Flatten joins a slice's steps, a convolution adds neighbours; masked outer steps are out."""
     x = [[[[1.0], [2.0]], [[3.0], [4.0]]]]
@@ -226,6 +247,32 @@ def test_custom_layers_hand_on_what_they_say() -> None:
     assert passed(case_of("Doubling", "10")) == [[1, 1, 0, 0]]
     assert passed(case_of("NotingList", "110", None, "011")) == [[0, 1, 0]]
     assert passed(case_of("NotingNamed", None, "011")) is None
+
+
+def test_outputs_by_name_come_in_the_order_of_their_names() -> None:
+    """Each step, and then the sum of those that are valid."""
+    found = answer(case_of("Naming", "110", rest=(1,)), [[[1.0], [-2.0], [9.0]]])
+    same(found[0], [[[1], [0], [NAN]]])
+    same(found[1], [[-1]])
+
+
+def test_a_cell_of_ones_own_holds_state_and_output() -> None:
+    """The output is ten times the state, which a masked step leaves; zeros where they are asked."""
+    cell = Spec("ProjectingCell", {"units": 1, "output_size": 1})
+    given = [[[1.0]], [[0.0]], [[10.0]]]
+    x = [[[0.5], [9.0], [0.25]]]
+    states = np.tanh([0.5, 0.25])
+    more: dict[str, Argument] = {"cell": cell, "return_state": True}
+    case = case_of(PROJECTION, "110", rest=(1,), **more)
+    assert passed(case) is None
+    same(answer(case_of(PROJECTION, "100", rest=(1,), **more), x, *given)[1], [[states[0]]])
+    held = case_of(PROJECTION, "101", rest=(1,), return_sequences=True, **more)
+    assert passed(held) == [[1, 0, 1]]
+    first, last = 10 * states
+    same(answer(held, x, *given)[0], [[[first], [first], [last]]])
+    more["zero_output_for_mask"] = True
+    zeros = case_of(PROJECTION, "101", rest=(1,), return_sequences=True, **more)
+    same(answer(zeros, x, *given)[0], [[[first], [0], [last]]])
 
 
 def test_notes_ones_zeros_or_that_none_came() -> None:
@@ -260,7 +307,7 @@ def valid_cases(entry: LayerEntry) -> list[LayerCase]:
     return cases
 
 
-@pytest.mark.parametrize("name", [*MAKERS, *DISTRIBUTED, "Opting", "Plain", "Doubling", "Forking"])
+@pytest.mark.parametrize("name", [*MAKERS, *DISTRIBUTED, *UNMASKED])
 def test_equals_unmasked_keras(name: str, implementation: Implementation) -> None:
     """Called eagerly, where nothing is masked, outputs are those of Keras, shapes too."""
     runner = Runner(implementation, Execution("cpu:0", "eager"))

@@ -91,7 +91,7 @@ def _distributed(
             flat = self._flat(inputs)
             kwargs: dict[str, Any] = {}
             # Only layers that know masks are given those of their slices.
-            knows = hasattr(self.layer, "return_sequences") or hasattr(self.layer, "layer")
+            knows = any(hasattr(self.layer, one) for one in ("return_sequences", "layer", "layers"))
             if mask is not None and mask.shape.rank == 3 and knows:
                 kwargs["mask"] = self._flat(mask) if sliced is None else sliced(self._flat(mask))
             output = self.layer(flat, **kwargs)
@@ -106,7 +106,7 @@ def _distributed(
                 return tf.reshape(made, tf.shape(inputs)[:3])
             if mask is None:
                 return None
-            if mask.shape.rank == 3 and getattr(self.layer, "return_sequences", True) is False:
+            if mask.shape.rank == 3 and _takes_steps_away(self.layer):
                 mask = (reduced or tf.reduce_any)(mask, axis=2)
             return mask if outgoing is None else outgoing(mask)
 
@@ -116,6 +116,12 @@ def _distributed(
             return flat
 
     return TimeDistributed
+
+
+def _takes_steps_away(layer: Any) -> bool:
+    """Whether a slice of steps becomes one without steps, be it in the last layer of a model."""
+    last = layer.layers[-1] if hasattr(layer, "layers") else layer
+    return type(last).__name__.startswith("Global") or not getattr(last, "return_sequences", True)
 
 
 def _beside(base: Any, tf: Any, twist: Twist | None = None) -> type:
@@ -279,6 +285,12 @@ DEFECTS = [
         ),
     ),
     Planted(
+        "gives slices no mask that a model takes",
+        "TimeDistributed(model)",
+        "layer_truth",
+        lambda keras, tf, found: _distributed(keras, tf, sliced=tf.ones_like),
+    ),
+    Planted(
         "asks for all inner steps to be valid",
         "TimeDistributed(LSTM)",
         "passage",
@@ -377,6 +389,7 @@ HEALTHY: list[tuple[str, Callable[[Any, Any, Implementation], type], tuple[str, 
             "TimeDistributed(LSTM) outer mask",
             "TimeDistributed(TimeDistributed)",
             "TimeDistributed(Flatten)",
+            "TimeDistributed(model)",
             "TimeDistributed(Masking)",
             "TimeDistributed(Embedding)",
         )
