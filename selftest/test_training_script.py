@@ -66,7 +66,14 @@ CASES = {
         inserted=1,
     ),
     "of rows": TrainingCase(
-        "MeanSquaredError", (BATCH,), sample_weight="rows", units=1, pooled=True
+        "MeanSquaredError",
+        (BATCH,),
+        sample_weight="rows",
+        units=1,
+        varied="inputs",
+        other="ones",
+        inserted=1,
+        pooled=True,
     ),
     "of two outputs": TrainingCase(
         "metric MeanSquaredError",
