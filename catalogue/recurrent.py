@@ -54,11 +54,8 @@ class RecurrentEntry:
             masks = tuple(form for form in masks if not form[2])
             states = tuple(form for form in states if form != "positional")
         time_major = self.time_major and keras_major == 2
-        # Without the kernel for GPUs the layer is the same.
-        kernel = "recurrent_activation" in self.paired and "cells" not in self.paired
         return {
             **self.paired,
-            **({"use_cudnn": _USE_CUDNN} if kernel and keras_major > 2 else {}),
             **({"time_major": _TIME_MAJOR} if time_major else {}),
             "features": _FEATURES,
             "mask_form": masks,
@@ -76,7 +73,6 @@ _MASK_FORMS: tuple[tuple[MaskForm, MaskDtype, bool], ...] = (
     ("embedding", "bool", False),
     ("explicit", "int32", False),
     ("explicit", "float32", False),
-    ("explicit", "int64", False),  # what NumPy makes of whole numbers
     ("explicit", "bool", True),
     ("absent", "bool", False),
     ("none", "bool", False),
@@ -85,7 +81,6 @@ _STATE_FORMS: tuple[StateForm, ...] = ("absent", "keyword", "none", "positional"
 # Where chance may have no part, nothing is dropped in training (`strategies.configurations`).
 _TRAINING = (None, False, True)
 _TIME_MAJOR = (False, False, False, True)
-_USE_CUDNN = ("auto", "auto", "auto", False)
 
 
 def _dtypes() -> Iterator[tuple[str, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, Final
 
 import msgspec
@@ -12,7 +12,7 @@ import numpy as np
 
 from catalogue.expressions import Output, expression, literal
 from catalogue.layer_cases import Given, LayerCase, Tensor, TensorMask
-from catalogue.steps import Call, Gradient, Step, Through
+from catalogue.steps import Build, Call, Gradient, Step, Through
 from execution.anatomy import value_of
 from execution.results import Results
 from properties.comparisons import Agrees, Comparison, Plan, Raises, mismatches
@@ -193,16 +193,17 @@ def are_predicted(
     """Whether the calls that a comparison looks at gave what a departure predicts of them."""
     comparisons: list[Comparison] = []
     looked_at = set(_steps_of(comparison))
+    known = {one.name for one in steps if isinstance(one, Build) and _known(one.input_shape)}
     for step in steps:
         if getattr(step, "name", None) not in looked_at:
             continue
         if isinstance(step, Gradient):
-            answer = departure(_asked(case, step.call, results, mode))
+            answer = departure(_asked(case, step.call, results, mode, known))
             if answer is not None and answer.refused:
                 comparisons.append(Raises("refused", step.name, answer.refused))
         # What `compute_mask` gives is said by what the call gives.
         elif isinstance(step, Call) and step.method != "compute_mask":
-            asked = _asked(case, step, results, mode)
+            asked = _asked(case, step, results, mode, known)
             answer = departure(asked)
             if answer is not None:
                 comparisons += _predicted(answer, step, asked.setting)
@@ -218,7 +219,16 @@ def _steps_of(comparison: Comparison) -> Iterator[str]:
             yield output.step.partition(".")[0]
 
 
-def _asked(case: LayerCase, step: Call, results: Results, mode: str) -> Asked:
+def _known(sizes: Any) -> bool:
+    """Whether all sizes are known that a layer is built, and then traced, for."""
+    if isinstance(sizes, tuple | list):
+        return all(map(_known, sizes))
+    return sizes is not None
+
+
+def _asked(
+    case: LayerCase, step: Call, results: Results, mode: str, known: Collection[str]
+) -> Asked:
     setting = LayerSetting(case)
     entry, count = setting.entry, len(setting.tensors)
     tensors = list(step.args)
@@ -246,7 +256,8 @@ def _asked(case: LayerCase, step: Call, results: Results, mode: str) -> Asked:
         for one in given
     ]
     explicit += [None] * (count - len(explicit))
-    sized = case.static or step.saved or (step.mode or mode) != "graph"
+    graph = (step.mode or mode) == "graph" and step.layer not in known
+    sized = case.static or step.saved or not graph
     return Asked(setting, inputs, travelling, explicit[:count], sized, step.twice)
 
 

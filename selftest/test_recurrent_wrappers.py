@@ -127,7 +127,7 @@ def test_a_backward_layer_that_is_given_has_its_own_activation() -> None:
 @pytest.mark.parametrize("entry", [*layers_wrappers.ENTRIES, *layers_convlstm.ENTRIES])
 def test_hands_masks_on_with_its_steps(entry: Any) -> None:
     """With sequences alone, and reversed where the sequence is."""
-    inside = "layer." if entry.of else ""
+    inside = "layer." if "layer" in entry.fixed else ""
 
     def passed(mask: str, **arguments: Argument) -> Any:
         given = {f"{inside}{name}": value for name, value in arguments.items()}
