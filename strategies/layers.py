@@ -142,7 +142,7 @@ def layer_configurations(
                 shared=chosen["element"] == "shared",
                 static=chosen["static"] or entry.unrolled(spec),
                 entry="" if entry.layer == entry.name else entry.name,
-                longest=entry.sequences.longest,
+                longest=0 if chosen["single"] else entry.sequences.longest,
                 most_steps=_most_steps(entry, spec, single=chosen["single"]),
                 least=entry.sequences.least,
                 multiple=entry.sequences.multiple,
@@ -214,11 +214,11 @@ def layer_cases(
         # Without a shared number of steps a key has those of its value.
         model = tensors[1].mask if place > 1 and not configuration.same_steps else whole
         rows = model
-        # Without masks a query and its value can be told apart by their lengths alone.
-        # So can they where one has a single step.
+        # Without masks a query and its value can be told apart by their lengths alone; and one of a
+        # single step from its value by these too.
         single = configuration.most_steps == 1
-        own = configuration.form == "absent" or single
-        unmasked = place == 1 and not configuration.same_steps and own
+        unlike = configuration.form == "absent" or single
+        unmasked = place == 1 and not configuration.same_steps and unlike
         # Of two tensors that meet, most masks differ: one in two of these has no mask anyway.
         often = 3 if configuration.count == 2 and configuration.same_steps else 1
         same = alike or (place > 0 and draw(st.integers(0, often), label="other mask") == 0)
