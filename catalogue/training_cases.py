@@ -27,6 +27,7 @@ __all__ = [
     "Varied",
     "Way",
     "split_apart",
+    "without_axis",
 ]
 
 Kind = Literal["losses", "metrics"]
@@ -164,6 +165,11 @@ def split_apart(case: Any) -> bool:
     Each costs a trace of training and one of validation: a configuration has one of them.
     """
     return case.way in (*TRAINS, "evaluate")
+
+
+def without_axis(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments for outputs of another rank, of which another axis is the last."""
+    return {name: value for name, value in arguments.items() if name != "axis"}
 
 
 Values = Callable[[np.ndarray, np.ndarray, Mapping[str, Any]], np.ndarray]

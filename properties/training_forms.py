@@ -9,7 +9,7 @@ import numpy as np
 
 from catalogue.expressions import expression, literal
 from catalogue.training import STANDING
-from catalogue.training_cases import LOOPS, TRAINS, TrainingCase, Way
+from catalogue.training_cases import LOOPS, TRAINS, TrainingCase, Way, without_axis
 from catalogue.training_steps import Given
 from properties.comparisons import Agrees
 from properties.training_setting import TrainingSetting
@@ -73,7 +73,7 @@ def for_all_outputs(setting: TrainingSetting) -> list[Agrees]:
             policy="float32",
             weighted=metric,
             penalty=False,
-            arguments={name: value for name, value in case.arguments.items() if name != "axis"},
+            arguments=without_axis(case.arguments),
             beside=tuple(map(rows_of, case.beside)),
         )
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from catalogue.expressions import Expression, expression, literal
 from catalogue.training import OUTPUTS, STANDING, measure_of
-from catalogue.training_cases import TrainingCase
+from catalogue.training_cases import TrainingCase, without_axis
 from catalogue.training_reference import root_mean_squared
 from properties.comparisons import Agrees, Plan
 from properties.registry import declare
@@ -114,8 +114,7 @@ def weights_of_positions(case: TrainingCase) -> Plan:
     case = msgspec.structs.replace(
         case,
         given_as="object",
-        # Of a rank more another axis is the last.
-        arguments={name: value for name, value in case.arguments.items() if name != "axis"},
+        arguments=without_axis(case.arguments),
         mask="absent",  # which is another matter
         policy="float32",
         # Methods document weights of rows and steps alone: a loss is called as it is.

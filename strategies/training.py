@@ -22,6 +22,7 @@ from catalogue.training_cases import (
     TrainingCase,
     Varied,
     Way,
+    without_axis,
 )
 from strategies.configurations import spread
 from strategies.ragged import ragged_batches
@@ -215,8 +216,8 @@ def _configuration(
     arguments = {
         name: chosen[name] for name, values in entry.domains.items() if chosen[name] != values[0]
     }
-    if rank != _STEPS:  # where another axis is the last
-        arguments.pop("axis", None)
+    if rank != _STEPS:
+        arguments = without_axis(arguments)
     reduction, default = chosen["reduction"], _REDUCTIONS[keras_major][0]
     given_as = chosen["given as"]
     if entry.plain:
