@@ -7,9 +7,12 @@ import functools
 import gc
 import importlib
 import importlib.metadata
+import importlib.util
 import logging
+import re
 import warnings
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from packaging.version import Version
@@ -72,10 +75,25 @@ def installed(name: str = "keras") -> Installed:
         raise ImplementationMissing(
             f"TensorFlow {tensorflow} is too old: {OLDEST_TENSORFLOW} is the oldest supported"
         )
-    keras = _version(name.replace("_", "-"))
+    # A checkout on the path comes before what is installed, which then tells another version.
+    keras = _written(name) or _version(name.replace("_", "-"))
     if keras is None:
         raise ImplementationMissing(f"{name} is not installed beside TensorFlow {tensorflow}")
     return Installed(name, keras, tensorflow, distribution)
+
+
+def _written(name: str) -> str | None:
+    """The version that the package which would be imported says of itself in its source."""
+    spec = importlib.util.find_spec(name)
+    if spec is None or spec.origin is None:
+        return None
+    package = Path(spec.origin).parent
+    for path in (package / "src" / "version.py", package / "__init__.py"):
+        if path.is_file():
+            said = re.search(r"""^__version__ = ["'](.+)["']""", path.read_text("utf-8"), re.M)
+            if said:
+                return said[1]
+    return None
 
 
 def _version(distribution: str) -> str | None:

@@ -123,11 +123,14 @@ def moving_statistics(case: LayerCase) -> Plan:
     setting.steps.append(dataclasses.replace(after, name="after_other", layer=other.layer))
     contents = {case.other, *(tensor.content for tensor in case.tensors if tensor.masked)}
     level: Level = "must" if contents <= set(FINITE_CONTENTS) else "should"
-    sides = setting.at_valid("after_other"), setting.at_valid("after")
+    # Where the call in training was refused there is no inference after it.
+    sides = [
+        expression("(trained, after)[1]", trained=Output(trained), after=setting.at_valid(after))
+        for trained, after in (("z", "after_other"), ("y", "after"))
+    ]
     agree = [Agrees("output after training", *sides, None, level)]
     expected, tolerance = setting.expected(batch_normalized_after_training)
     if expected is not None:
-        # Where the call in training was refused there is no "after".
         told = expression("(trained, after)[1]", trained=Output("y"), after=Output("after"))
         agree.append(_as_said("truth after training", told, expected[0], setting, tolerance))
     return Plan(tuple(setting.steps), tuple(agree))

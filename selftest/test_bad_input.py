@@ -267,9 +267,15 @@ def test_a_device_that_is_full_is_refused_as_a_folder() -> None:
 
 PATCH = """\
 import importlib.metadata as metadata
+import importlib.util as util
 
-real = metadata.version
+real, found = metadata.version, util.find_spec
 changed = CHANGED
+
+def find_spec(name, *package):
+    return None if name.replace("_", "-") in changed else found(name, *package)
+
+util.find_spec = find_spec
 
 def version(name):
     if name not in changed:
@@ -320,6 +326,24 @@ def test_tf_keras_that_is_missing_is_named(tmp_path: Path) -> None:
     options = ("-p", "changed_versions", "--implementation=tf_keras")
     said = refused(*options, apart=True, PYTHONPATH=str(plugins))
     assert said.startswith("tf_keras is not installed beside TensorFlow ")
+
+
+def test_a_checkout_on_the_path_tells_its_own_version(tmp_path: Path) -> None:
+    """Keras that is imported from its sources is not taken for the one that is installed."""
+    source = tmp_path / "keras" / "src"
+    source.mkdir(parents=True)
+    (source.parent / "__init__.py").write_text("raise SystemExit('nothing is imported')")
+    (source / "version.py").write_text('__version__ = "3.99.0.dev2026"\n')
+    asked = "from execution.implementation import installed; print(installed().keras)"
+    said = subprocess.run(
+        [sys.executable, "-c", asked],
+        cwd=ROOT,
+        env=environment({"PYTHONPATH": str(tmp_path)}),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    assert said.stdout.strip() == "3.99.0.dev2026"
 
 
 def test_another_backend_is_refused() -> None:
