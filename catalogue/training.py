@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from catalogue import training_reference as reference
@@ -148,7 +149,8 @@ _LOSS_ENTRIES = (
         values=reference.poisson,
         function="poisson",
     ),
-    # "Tuple for which dimensions the loss is calculated": without one there is a single number.
+    # "Tuple for which dimensions the loss is calculated": by default all of them, which gives a
+    # single number for a batch.
     *(
         _loss(
             name,
@@ -160,6 +162,21 @@ _LOSS_ENTRIES = (
             since="3.8",
         )
         for name in ("Dice", "Tversky")
+    ),
+    *(
+        dataclasses.replace(
+            _loss(
+                cls,
+                _REGRESSION,
+                "one-hot",
+                "softmax",
+                whole=reference.dice_of_all,
+                function=cls.lower(),
+                since="3.8",
+            ),
+            name=f"{cls}(of all)",
+        )
+        for cls in ("Dice", "Tversky")
     ),
     _loss("Hinge", _HINGE, "sign", "linear", values=reference.hinge, function="hinge"),
     _loss(
@@ -224,7 +241,6 @@ of other metrics.
 _BASE = "the base class of others"
 _MATRIX = "documented for outputs of shape (batch, units) alone"
 _ROWS = "one number for a whole row: there is none for each of its steps"
-_WHOLE = "one number for the whole batch: there is none for each step, nor does a page speak of it"
 _OWN = "takes values, not labels and predictions: no model can be compiled with it"
 
 EXCLUDED: dict[str, dict[str, str]] = {
@@ -260,8 +276,6 @@ FUNCTIONS_EXCLUDED: dict[str, dict[str, str]] = {
         "ctc": _ROWS,
         "circle": _MATRIX,
         "categorical_generalized_cross_entropy": _MATRIX,
-        "dice": _WHOLE,
-        "tversky": _WHOLE,
     },
     "metrics": {
         **dict.fromkeys(("deserialize", "get", "serialize"), _PLUMBING),

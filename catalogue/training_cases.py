@@ -183,7 +183,7 @@ class MeasureEntry:
     `labels` names a kind of labels, `activation` that of the model's last layer (`identity`: the
     model hands on its inputs, which are classes). `domains` maps constructor arguments to their
     values, the documented default first. `values` gives a number for each position from labels
-    and predictions of shape `(..., units)`. A metric that is no mean of such has a `whole`: one
+    and predictions of shape `(..., units)`. What is no mean of such has a `whole`: one
     number, or one for each threshold, from the positions of shape `(position, units)` and their
     weights, NaN where a prediction lies so close to a threshold that rounding decides. `function`
     is the name under which it is a plain function, `word` another by which `compile` knows it,
@@ -212,6 +212,11 @@ class MeasureEntry:
     def custom(self) -> bool:
         """Whether it is one of one's own, and not Keras'."""
         return self.cls in CUSTOM_MEASURES
+
+    @property
+    def weighable(self) -> bool:
+        """Whether it is said what weights of samples do: of a loss for the whole batch it is not."""
+        return self.kind == "metrics" or self.values is not None
 
     @property
     def stepped(self) -> bool:

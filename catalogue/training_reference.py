@@ -184,6 +184,13 @@ def dice(y: np.ndarray, p: np.ndarray, arguments: Arguments) -> Any:
     return 1 - 2 * (y * p).sum(-1) / (y.sum(-1) + p.sum(-1) + _EPSILON)
 
 
+def dice_of_all(y: np.ndarray, p: np.ndarray, w: np.ndarray, arguments: Arguments) -> Any:
+    """The same of all positions together; nobody says what weights of samples do there."""
+    if (w != 1).any():
+        return np.nan
+    return dice(y.reshape(-1), p.reshape(-1), arguments)
+
+
 def poisson(y: np.ndarray, p: np.ndarray, arguments: Arguments) -> Any:
     """`mean(p - y log p)`."""
     return (p - y * np.log(p + _EPSILON)).mean(-1)

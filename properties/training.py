@@ -96,7 +96,7 @@ def training_reduction(case: TrainingCase) -> Plan:
     source="keras.io/api/models/model_training_apis (sample_weight: 'a 1D array that has the same "
     "length as the input samples (1:1 mapping between weights and samples)', or 'a 2D array with "
     "shape (samples, sequence_length)')",
-    of=_known,
+    of=lambda layer: _known(layer) and measure_of(layer).weighable,
     applies=lambda case: _referenced(case) and case.sample_weight != "absent",
     choices=("coinciding",),
     share=2,
@@ -351,7 +351,9 @@ _FIT = (
     family="training",
     source=f"{_FIT}); a shape that fits no documented form is refused, never broadcast or cut",
     level="should",
-    of=lambda layer: layer not in OUTPUTS and measure_of(layer).stepped,
+    of=lambda layer: (
+        layer not in OUTPUTS and measure_of(layer).stepped and measure_of(layer).weighable
+    ),
     applies=lambda case: (
         not (case.inner or case.pooled or case.beside)
         and not case.way.endswith(("on_batch", "fit", "evaluate"))

@@ -217,6 +217,7 @@ def _has_classes(case: Any) -> bool:
     of=lambda layer: (
         layer not in OUTPUTS
         and measure_of(layer).kind == "losses"
+        and measure_of(layer).weighable
         and measure_of(layer).labels in ("one-hot", "sparse", "binary")
     ),
     applies=_has_classes,

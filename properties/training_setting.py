@@ -313,11 +313,10 @@ class TrainingSetting(TrainingArrays):
             if case.weighs:
                 valid = np.ones_like(valid)
             arguments = {**entry.fixed, **case.arguments}
-            if entry.kind == "losses":
-                assert entry.values is not None
+            if entry.kind == "losses" and entry.values is not None:
                 values = entry.values(y, p, arguments)
                 return reduced(values, self.counts(), w, case.reduction)
-            if not case.weighted:
+            if entry.kind == "metrics" and not case.weighted:
                 w = None
             if entry.values is not None:
                 return mean_metric(entry.values(y, p, arguments), valid, w)

@@ -28,7 +28,8 @@ def _counting(layer: str) -> bool:
     weighed too; how batches of other weights are added up in it is another matter.
     """
     entry = measure_of(layer)
-    return layer not in OUTPUTS and entry.stepped and entry.whole not in (None, root_mean_squared)
+    whole = entry.kind == "metrics" and entry.whole not in (None, root_mean_squared)
+    return layer not in OUTPUTS and entry.stepped and whole
 
 
 @declare(

@@ -132,6 +132,8 @@ def training_configurations(
     if not entry.stepped:  # of a single row: each value of its arguments
         rows *= max([2, *map(len, entry.domains.values())])
     reductions = _REDUCTIONS[keras_major] if loss else ("",)
+    if not entry.weighable:  # a number for all positions is none for each
+        reductions = tuple(one for one in reductions if one != "none")
     domains: dict[str, Sequence[Any]] = {
         **entry.domains,
         # A loss for each position is for loops of one's own, of a single loss.
@@ -211,7 +213,8 @@ def _configuration(
         way = _ONCE[way][chosen["once"] % len(_ONCE[way])]
     if entry.activation == "identity":  # there is nothing to train
         way = "test step" if way in ("train step", "test step") else "evaluate"
-    if way == "mask as weights" and (mask not in ("travelling", "masking") or rank != _STEPS):
+    counted = mask in ("travelling", "masking") and rank == _STEPS and entry.weighable
+    if way == "mask as weights" and not counted:
         way = "custom loop"
     arguments = {
         name: chosen[name] for name, values in entry.domains.items() if chosen[name] != values[0]
@@ -289,9 +292,11 @@ _WEIGHED = (("weights", "absent"), ("travelling", "steps"), ("travelling", "rows
 
 def _fits(entry: MeasureEntry, row: tuple[MaskWay, SampleWeight, str, int]) -> bool:
     """Whether a loss or metric takes outputs of this rank, and inputs that say what is masked."""
-    mask, _, policy, rank = row
+    mask, sample_weight, policy, rank = row
     if rank not in entry.ranks:
         return False
+    if not entry.weighable:
+        return sample_weight == "absent" and mask != "weights"
     # Inputs that are classes: 0 is one, and sums of several are none.
     plain = mask != "masking" and policy == "float32" and rank == _STEPS
     return plain or entry.activation != "identity"
