@@ -378,6 +378,33 @@ def merged(given: Given) -> np.ndarray:
     return _unsaid(output, joined(given.case))
 
 
+def merged_where_valid(given: Given) -> np.ndarray:
+    """Of tensors that are valid in part, those that are, merged element by element.
+
+    A layer whose output calls such a step valid has to compute it from what is (rule 2). NaN where
+    all are valid, which is another matter, or none is, or half of a pair is left to subtract.
+    """
+    layer = given.case.spec.layer
+    valid = [
+        np.ones(x.shape[:2], bool) if mask is None else mask
+        for x, mask in zip(given.inputs, given.masks, strict=True)
+    ]
+    count = np.sum(valid, axis=0)
+    output = None
+    for x, mask in zip(cleared(given), valid, strict=True):
+        neutral = x.dtype.type(_NEUTRAL.get(layer, np.nan))
+        one = np.where(beside(mask, x), x, neutral)
+        output = one if output is None else _MERGES[layer](output, one)
+    assert output is not None
+    if layer == "Average":
+        output = output / beside(np.maximum(count, 1), output).astype(output.dtype)
+    partly = (count > 0) & (count < len(valid))
+    return np.where(beside(partly, output), output, output.dtype.type(np.nan))
+
+
+_NEUTRAL = {"Add": 0, "Average": 0, "Multiply": 1, "Maximum": -np.inf, "Minimum": np.inf}
+
+
 def concatenation(given: Given) -> np.ndarray:
     """Source: the page of Concatenate; of masks it says nothing, rule 1."""
     axis = given.case.spec.get("axis", -1)

@@ -215,7 +215,7 @@ class MeasureEntry:
 
     @property
     def weighable(self) -> bool:
-        """Whether it is said what weights of samples do: of a loss for the whole batch it is not."""
+        """Whether it is said what weights of samples do: of one loss for a batch it is not."""
         return self.kind == "metrics" or self.values is not None
 
     @property

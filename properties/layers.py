@@ -12,7 +12,7 @@ from catalogue.chance import by_seed
 from catalogue.custom_layers import CUSTOM_LAYERS
 from catalogue.expressions import Expression, Output, expression, literal
 from catalogue.layer_cases import LayerCase
-from catalogue.layer_reference import batch_normalized_after_training
+from catalogue.layer_reference import batch_normalized_after_training, merged_where_valid
 from catalogue.layers import LAYER_ENTRIES, entry_of
 from properties.comparisons import Agrees, Comparison, Level, Plan, Tells, Tolerance
 from properties.layer_setting import LayerSetting
@@ -21,6 +21,7 @@ from properties.registry import declare
 __all__ = ["certain", "decided", "reaches"]
 
 _GUIDE = "keras.io/guides/understanding_masking_and_padding"
+_ELEMENTWISE = ("Add", "Multiply", "Average", "Maximum", "Minimum")
 
 
 def reaches(case: Any) -> bool:
@@ -124,11 +125,11 @@ def moving_statistics(case: LayerCase) -> Plan:
     contents = {case.other, *(tensor.content for tensor in case.tensors if tensor.masked)}
     level: Level = "must" if contents <= set(FINITE_CONTENTS) else "should"
     # Where the call in training was refused there is no inference after it.
-    sides = [
+    one, varied = (
         expression("(trained, after)[1]", trained=Output(trained), after=setting.at_valid(after))
-        for trained, after in (("z", "after_other"), ("y", "after"))
-    ]
-    agree = [Agrees("output after training", *sides, None, level)]
+        for trained, after in (("y", "after"), ("z", "after_other"))
+    )
+    agree = [Agrees("output after training", varied, one, None, level)]
     expected, tolerance = setting.expected(batch_normalized_after_training)
     if expected is not None:
         told = expression("(trained, after)[1]", trained=Output("y"), after=Output("after"))
@@ -180,6 +181,36 @@ def _as_said(
         said &= np.broadcast_to(_spread(positions, expected.ndim), said.shape)
     left = expression("y[said]", y=y, said=literal(said, "said"))
     return Agrees(name, left, literal(expected[said], "expected"), tolerance)
+
+
+@declare(
+    family="layers",
+    source="a layer whose output carries a mask isolates padding: rule 2 of contracts; pages of "
+    "merging layers say nothing of masks",
+    level="should",
+    applies=reaches,
+    of=lambda layer: layer in _ELEMENTWISE,
+)
+def partly_masked_steps(case: LayerCase) -> Plan:
+    """What the output's own mask calls valid, though some of the tensors are masked there, is
+    merged of those that are not."""
+    setting = LayerSetting(case)
+    setting.call("y")
+    expected, tolerance = setting.expected(merged_where_valid)
+    assert expected is not None
+    said = ~np.isnan(expected[0])
+    if not said.any():
+        return Plan((), ())
+    own = expression(
+        "(e if mask is None else np.where(mask.reshape(*mask.shape, *[1] * (y.ndim - mask.ndim)), "
+        "y, e))[said]",
+        y=Output("y"),
+        mask=Output("y.mask"),
+        e=literal(expected[0], "merged"),
+        said=literal(said, "partly"),
+    )
+    right = literal(expected[0][said], "expected")
+    return Plan(tuple(setting.steps), (Agrees("output", own, right, tolerance, "should"),))
 
 
 @declare(

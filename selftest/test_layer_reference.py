@@ -12,6 +12,7 @@ import pytest
 
 from catalogue.custom_layers import CUSTOM_LAYERS
 from catalogue.layer_cases import Given, LayerCase, LayerEntry, Tensor
+from catalogue.layer_reference import merged_where_valid
 from catalogue.layers import LAYER_ENTRIES
 from catalogue.specs import Argument, Spec
 from catalogue.weights import drawn
@@ -193,6 +194,21 @@ def test_maximum_is_over_all_steps() -> None:
 def test_merges_where_all_are_valid(layer: str, expected: float) -> None:
     """2 and 20 are merged, the masked ones around them are not spoken of."""
     same(answer(layer, [X, Y], ["110", "011"]), [[[NAN], [expected], [NAN]]])
+
+
+@pytest.mark.parametrize("layer", ["Add", "Multiply", "Average", "Maximum", "Minimum"])
+def test_merges_what_is_valid_in_part(layer: str) -> None:
+    """Of 1 and a masked 10 the 1 is left, of a masked 3 and 30 the 30."""
+    same(merged_where_valid(given(layer, [X, Y], ["110", "011"])), [[[1], [NAN], [30]]])
+
+
+def test_leaves_out_of_three_what_is_masked() -> None:
+    """The mean of 1 and 100 is that of two, and of nothing there is none."""
+    z = [[[100.0], [200.0], [300.0]]]
+    same(
+        merged_where_valid(given("Average", [X, Y, z], ["100", "000", "110"])),
+        [[[50.5], [200], [NAN]]],
+    )
 
 
 def test_concatenates() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 from unittest import mock
 
@@ -60,7 +61,34 @@ def _of_state_size(keras: Any, tf: Any) -> type:
     return RNN
 
 
+def _zeroed(keras: Any, tf: Any) -> type:
+    """Multiply, to which masked steps are zeros, and steps valid where any of the tensors is."""
+
+    def valid(x: Any) -> Any:
+        mask = getattr(x, "_keras_mask", None)
+        if mask is None:
+            return x
+        axes = [1] * (x.shape.rank - mask.shape.rank)
+        return tf.where(tf.reshape(mask, tf.concat([tf.shape(mask), axes], 0)), x, 0)
+
+    class Multiply(keras.layers.Multiply):  # type: ignore[misc]
+        def call(self, inputs: Any) -> Any:
+            return functools.reduce(tf.multiply, map(valid, inputs))
+
+        def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+            given = [one for one in mask or [] if one is not None]
+            return functools.reduce(tf.logical_or, given) if given else None
+
+    return Multiply
+
+
 DEFECTS = [
+    Planted(
+        "multiplies valid steps by zero where others are masked",
+        "Multiply",
+        "partly_masked_steps",
+        lambda keras, tf, found: _zeroed(keras, tf),
+    ),
     Planted(
         "hands over no masks of a list by name",
         "NotingMemory",
