@@ -29,11 +29,11 @@ def in_a_column(setting: TrainingSetting) -> list[Agrees]:
 
     Keras 2 documents it (tf.keras.losses.Loss: of a sample_weight whose shape 'can be broadcasted'
     to that of the losses), as pages of metrics do ('the same rank as y_true, and must be
-    broadcastable to y_true'). Those of metrics that take nothing but rows say nothing of weights.
+    broadcastable to y_true').
     """
     case, given = setting.case, setting.given()
     weighed = case.pooled and case.sample_weight == "rows"
-    if not weighed or setting.beside or not setting.entry.stepped:
+    if not weighed or setting.beside:
         return []
     assert given.weights is not None
     column = expression("w[:, None]", "w_column", w=given.weights)

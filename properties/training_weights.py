@@ -12,6 +12,7 @@ from catalogue.expressions import Expression, expression, literal
 from catalogue.training import OUTPUTS, STANDING, measure_of
 from catalogue.training_cases import TrainingCase, without_axis
 from catalogue.training_reference import root_mean_squared
+from catalogue.training_steps import Given
 from properties.comparisons import Agrees, Plan
 from properties.registry import declare
 from properties.training_setting import TrainingSetting
@@ -68,14 +69,19 @@ def weights_repeat(case: TrainingCase) -> Plan:
     setting.train("a", *weighed)
     setting.train("b", *repeated)
     left, right = (setting.results(name)["metric"] for name in ("a", "b"))
-    found = [Agrees("metric", left, right, setting.tolerance, "should"), *_ignoring(setting)]
+    found = [Agrees("metric", left, right, setting.tolerance, "should")]
+    found += _ignoring(setting, weighed, repeated)
     return Plan(tuple(setting.steps), tuple(found))
 
 
-def _ignoring(setting: TrainingSetting) -> list[Agrees]:
-    """The metric equals its reference for each class that may be ignored.
+def _ignoring(
+    setting: TrainingSetting, weighed: list[Given], repeated: list[Given]
+) -> list[Agrees]:
+    """The metric equals its reference for each class that may be ignored, and counts weights as the
+    same steps again.
 
-    Steps are neither masked nor weighed, as much is known of both.
+    Where it is compared with its reference steps are neither masked nor weighed, as much is known
+    of both.
     """
     found = []
     for place, ignored in enumerate(setting.entry.domains.get("ignore_class", ())[1:]):
@@ -84,12 +90,19 @@ def _ignoring(setting: TrainingSetting) -> list[Agrees]:
         one = TrainingSetting(case)
         one.model(name=f"ignoring{place}")
         one.train(f"ignored{place}", one.given(), model=f"ignoring{place}", eager=True)
-        setting.steps += one.steps
         expected, tolerance = one.expected()
         if not np.isnan(expected):
             result = one.results(f"ignored{place}")["metric"]
             right = literal(expected, "expected")
             found.append(Agrees(f"metric ignoring {ignored}", result, right, tolerance))
+        left, again = (
+            one.results(one.train(f"{name}{place}", *given, model=f"ignoring{place}").name)
+            for name, given in (("weighed", weighed), ("repeated", repeated))
+        )
+        name = f"metric ignoring {ignored}, weighed"
+        sides = left["metric"], again["metric"]
+        found.append(Agrees(name, *sides, one.tolerance, "should"))
+        setting.steps += one.steps
     return found
 
 
