@@ -129,8 +129,8 @@ def training_configurations(
     """
     loss = entry.kind == "losses"
     rows = [row for row in _ROWS if _fits(entry, row) and not (beside and row[3] != _STEPS)]
-    if not entry.stepped:  # of a single row: each value of its arguments
-        rows *= max([2, *map(len, entry.domains.values())])
+    if not entry.stepped:  # of a single row: each value of its arguments, and several batches
+        rows *= max([4, *map(len, entry.domains.values())])
     reductions = _REDUCTIONS[keras_major] if loss else ("",)
     if not entry.weighable:  # a number for all positions is none for each
         reductions = tuple(one for one in reductions if one != "none")
