@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import random
+import zlib
 from collections.abc import Callable, Iterator
 
 import msgspec
@@ -16,13 +17,14 @@ from catalogue.layer_cases import Tensor
 from catalogue.traits import batch_traits
 from properties.registry import Property
 from properties.strata import Strata, Stratum
-from strategies.chains import FAMILIES_OF_CHAINS, layer_chains
+from strategies.chains import FAMILIES_OF_CHAINS, JOINS, layer_chains
 from strategies.ragged import KINDS
 
 __all__ = ["CHAINS", "chain_facts", "chain_strata", "chain_traits", "simpler_chain"]
 
 CHAINS = tuple(FAMILIES_OF_CHAINS)
 _TURNS = 6
+_MEETING = ("chain: branch", "chain: two inputs")
 _STRATA = 24  # chains of a cell, before it is thinned out
 # A graph of TimeDistributed over unknown steps costs ten times as much as another.
 _DEAR = {
@@ -43,9 +45,13 @@ def chain_strata(property: Property, layer: str, keras_major: int, mode: str, se
     kinds = [kind for kind in KINDS if kind not in ("tall", "long")] if property.dear else KINDS
     pool: list[str] = []
     strata = []
+    # The plainest chain of a stratum is the same with each seed: where masks meet, one layer after
+    # the other merges them, first another one in each property.
+    first = zlib.crc32(property.name.encode())
     for place in range(count):
         pool = pool or rng.sample(kinds, len(kinds))
-        chains = layer_chains(family=layer, kind=pool.pop(), choices=property.choices)
+        join = JOINS[(first + place) % len(JOINS)] if layer in _MEETING else ""
+        chains = layer_chains(family=layer, kind=pool.pop(), choices=property.choices, join=join)
         # What is looked at on a share of the chains goes by their weights: each in its turn.
         turned = chains.filter(property.applies).map(
             functools.partial(_turned, place + CHAINS.index(layer))

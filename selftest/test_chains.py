@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 
 from catalogue.chain_operations import OPERATIONS
 from catalogue.chain_shapes import fits, ways_of, without_nests
@@ -23,10 +24,11 @@ from properties.chain_family import CHAINS, chain_facts, chain_strata, simpler_c
 from properties.chain_setting import ChainSetting, called_again
 from properties.registry import PROPERTIES
 from properties.running import CellRunner
+from properties.strata import THINNED
 from reports.ledger import Ledger
 from selftest.chain_defects import IN_LAYERS, IN_MODELS, ModelDefect, named, planted_in, sight
 from selftest.helpers import find_any, minimal
-from strategies.chains import layer_chains
+from strategies.chains import JOINS, layer_chains
 
 replace = msgspec.structs.replace
 TENSOR = Tensor(("110", "100"))
@@ -300,6 +302,35 @@ def test_a_defect_in_a_layer_is_seen_in_a_cell_and_named(
     entry = CellRunner(cell, runner, ledger, profile, 0, explain=False).run()
     assert entry["outcome"] == "new"
     assert entry["findings"][0]["comparison"].split()[-1] == "LSTM"
+
+
+def _plainest(examples: Any) -> Any:
+    """The first example that Hypothesis tries, whatever its seed."""
+    tried: list[Any] = []
+
+    @settings(max_examples=1, phases=[Phase.generate], database=None, deadline=None)
+    @given(examples)
+    def once(cases: Any) -> None:
+        tried.append(cases)
+
+    once()
+    return tried[0]
+
+
+@pytest.mark.parametrize("family", ["chain: two inputs", "chain: branch"])
+def test_whatever_merges_masks_meets_them_before_a_layer_that_uses_them(
+    family: str, seed: int
+) -> None:
+    """Each merging layer, in a Functional model, with each seed and thinned out as in `quick`."""
+    property = dataclasses.replace(PROPERTIES["chain_truth"], share=THINNED)
+    met = set()
+    for stratum in chain_strata(property, family, 3, "graph", seed).members:
+        (case,) = _plainest(stratum.examples)
+        joined = {node.spec.layer for node in case.nodes if len(set(node.inputs)) > 1}
+        used = case.nodes[-1].spec.layer in ("LSTM", "GRU", "SimpleRNN")
+        if used and case.way == "functional" and all(tensor.masked for tensor in case.tensors):
+            met |= joined
+    assert met == set(JOINS)
 
 
 @pytest.mark.parametrize("defect", IN_MODELS, ids=[defect.name for defect in IN_MODELS])

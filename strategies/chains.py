@@ -16,11 +16,13 @@ from catalogue.layer_cases import Tensor
 from catalogue.specs import Argument, Spec
 from strategies.ragged import masks, ragged_batches
 
-__all__ = ["FAMILIES_OF_CHAINS", "layer_chains"]
+__all__ = ["FAMILIES_OF_CHAINS", "JOINS", "layer_chains"]
 
 _SEEDS = st.integers(0, 2**16 - 1)
 _MOST = 6  # layers of a chain
-_JOINS = ("Add", "Multiply", "Average", "Maximum", "Minimum", "Concatenate")
+JOINS = ("Add", "Multiply", "Average", "Maximum", "Minimum", "Concatenate")
+"""The layers that merge tensors of equal features."""
+_ENDS = ("", "", "recurrent", "average")  # what takes the steps away
 _POLICIES = (*["float32"] * 6, "float64", "float64", "mixed_float16")
 _SIZES: tuple[Sizes, ...] = ("unknown", "unknown", "unknown", "steps", "known")
 _WAYS: tuple[Way, ...] = ("functional", "functional", "subclassed", "layer by layer")
@@ -38,6 +40,8 @@ class _Growing:
     nodes: list[Node] = dataclasses.field(default_factory=list)
     dtypes: list[str] = dataclasses.field(default_factory=list)
     nests: list[Nest] = dataclasses.field(default_factory=list)
+    joins: tuple[str, ...] = JOINS
+    ends: tuple[str, ...] = _ENDS
 
     def __post_init__(self) -> None:
         self.dtypes += ["float32"] * len(self.features)
@@ -117,14 +121,14 @@ class _Growing:
 
     def join(self, tensors: tuple[int, ...]) -> int:
         """A layer that merges tensors of equal features."""
-        name = self.draw(st.sampled_from(_JOINS), label="join")
+        name = self.draw(st.sampled_from(self.joins), label="join")
         total = sum(self.features[tensor] for tensor in tensors)
         wide = total if name == "Concatenate" else self.features[tensors[0]]
         return self.add(name, tensors, wide)
 
     def end(self, tensor: int) -> None:
         """Perhaps a layer that takes the steps away."""
-        end = self.draw(st.sampled_from(("", "", "recurrent", "average")), label="end")
+        end = self.draw(st.sampled_from(self.ends), label="end")
         if end == "recurrent":
             self.recurrent(tensor, 2, sequences=False)
         elif end == "average":
@@ -266,12 +270,19 @@ FAMILIES_OF_CHAINS: dict[str, tuple[int, Callable[[_Growing], None]]] = {
 
 @st.composite
 def layer_chains(
-    draw: st.DrawFn, *, family: str, kind: str = "mixed", choices: tuple[str, ...] = ()
+    draw: st.DrawFn,
+    *,
+    family: str,
+    kind: str = "mixed",
+    choices: tuple[str, ...] = (),
+    join: str = "",
 ) -> ChainCase:
     """Chains of one to six layers, of one of `FAMILIES_OF_CHAINS`, with a ragged batch.
 
     `choices` may name `other`, a second content of masked steps, `nests`, models in models, and
-    `stops`, a layer at which the mask stops. Shrinks towards few layers, few rows and few steps.
+    `stops`, a layer at which the mask stops. Shrinks towards few layers, few rows and few steps;
+    where tensors meet and a `join` is named, towards this one of masked tensors in a Functional
+    model, with a layer behind it that uses the mask.
     """
     inputs, grow = FAMILIES_OF_CHAINS[family]
     if "stops" in choices and family == "chain: sequence":
@@ -283,6 +294,9 @@ def layer_chains(
     if family == "chain: MaskedLSTMModel":
         maker = "optional"
     chain = _Growing(draw, [features] * inputs)
+    if join:
+        chain.joins = (join, *(one for one in JOINS if one != join))
+        chain.ends = tuple(sorted(_ENDS, key=lambda end: end != "recurrent"))
     grow(chain)
     if "nests" in choices and not chain.nests:
         _nests(chain)
