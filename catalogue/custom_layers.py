@@ -226,6 +226,31 @@ class NotingMemory(keras.layers.Layer):  # hands a list of tensors by name to wh
     def compute_mask(self, inputs, mask=None):
         return None if mask is None else mask[0]"""
 
+# What a call has in several arguments a `build` is told of by their names.
+_BUILT_FOR_MASKS = """\
+class BuiltForMasks(keras.layers.Layer):  # hands its mask by name to what is built for its shape
+    class Inside(keras.layers.Layer):
+        def build(self, query_shape, padding_mask_shape):
+            self.behind = len(query_shape) - len(padding_mask_shape)
+            self.built = True
+
+        def call(self, query, padding_mask):
+            axes = tf.concat([tf.shape(padding_mask), [1] * self.behind], 0)
+            valid = tf.reshape(padding_mask, axes)
+            return tf.where(valid, tf.nn.relu(query), tf.zeros_like(query))
+
+        def compute_mask(self, *args, **kwargs):
+            return None
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.supports_masking = True
+        self.inside = self.Inside(dtype=self.dtype_policy)
+
+    def call(self, inputs, mask=None):
+        mask = tf.ones(tf.shape(inputs)[:2], "bool") if mask is None else mask
+        return self.inside(inputs, mask)"""
+
 _NOTING_FIRST = f"""\
 def NotingFirst(**kwargs):  # a Sequential, the first layer of which notes masks
 {textwrap.indent(_NOTING_LIST, "    ")}
@@ -325,6 +350,7 @@ CUSTOM_LAYERS: dict[str, str] = {
     "NotingBeside": _NOTING_BESIDE,
     "NotingNamed": _NOTING_NAMED,
     "NotingMemory": _NOTING_MEMORY,
+    "BuiltForMasks": _BUILT_FOR_MASKS,
     "NotingFirst": _NOTING_FIRST,
     "TimesTwo": _TIMES_TWO,
     "Zeroing": _ZEROING,

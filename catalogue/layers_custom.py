@@ -277,6 +277,18 @@ ENTRIES = (
         since="3.0",
         most=8,
     ),
+    # A `build` is told the shapes of all that a call is given: "all arguments should have a
+    # `_shape` suffix and match an argument from `call()`", says Keras where they do not.
+    LayerEntry(
+        "BuiltForMasks",
+        _PAGE,
+        kept,
+        _positive_where_valid,
+        sequences=Sequences(rests=_RESTS),
+        explicit=True,
+        since="3.0",
+        most=8,
+    ),
     # A cell of one's own, with an `output_size` apart from its `state_size`.
     LayerEntry(
         "RNN(cell of one's own)",
