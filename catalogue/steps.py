@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 from catalogue.expressions import Expression, Output
 from catalogue.multiplied import RecurrentOutput
@@ -15,6 +15,7 @@ __all__ = [
     "Build",
     "Call",
     "Define",
+    "File",
     "Gradient",
     "Multiply",
     "Operand",
@@ -47,6 +48,9 @@ class Ragged:
     values: Expression
     lengths: Expression
 
+
+# How a file's name ends, which says its format: the native one, or HDF5, the legacy one.
+File = Literal["", "keras", "h5"]
 
 InputShape = tuple[int | None, ...] | tuple[tuple[int | None, ...], ...]
 
@@ -106,8 +110,8 @@ class Call:
     the second call gives is handed back; `after` names a layer that is called on them first. An
     operand that stands several times in a `shared` call is one tensor. Ragged tensors are given to
     eager calls alone, and handed back with zeros behind their rows; under `<name>.lengths` is how
-    long these were, None for an output that is not ragged. With `saved` the call becomes a
-    Functional model, which is saved in the native format, loaded and then called, eagerly; with
+    long these were, None for an output that is not ragged. `saved` says that the call becomes a
+    Functional model, which is saved in a file of this kind, loaded and then called, eagerly; with
     `cloned` one whose clone is given its weights and called; with `cut` one that begins at
     intermediate tensors, behind layers that hand its inputs on. `method` is another way to run a
     model: `predict` or `predict_on_batch`, whose options `kwargs` are; no mask comes back
@@ -124,7 +128,7 @@ class Call:
     twice: bool = False
     after: str = ""
     shared: bool = False
-    saved: bool = False
+    saved: File = ""
     cloned: bool = False
     cut: bool = False
     method: str = ""

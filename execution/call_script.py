@@ -172,7 +172,7 @@ def print_symbolic_call(printer: Printer, step: SymbolicCall) -> None:
 
 def _of_model(step: Call) -> bool:
     """Whether a Functional model is made of the call, which is called in its place."""
-    return step.saved or step.cloned or step.cut
+    return bool(step.saved) or step.cloned or step.cut
 
 
 def _made_again(printer: Printer, step: Call) -> str:
@@ -189,7 +189,7 @@ def _made_again(printer: Printer, step: Call) -> str:
     if step.saved:
         printer.preamble.append("import tempfile\n")
         printer.lines += [
-            'path = tempfile.mkdtemp() + "/model.keras"',
+            f'path = tempfile.mkdtemp() + "/model.{step.saved}"',
             "model.save(path)",
             "model = keras.models.load_model(path, custom_objects=globals())",
         ]

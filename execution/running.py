@@ -157,11 +157,15 @@ class Runner:
                 arrays = [np.asarray(array) for array in self._tf.nest.flatten(found)]
                 told, presence, mask_arrays = [], [False] * len(arrays), []
         elif step.saved or step.cloned or step.cut:
-            what = "save and load" if step.saved else "clone" if step.cloned else "cut"
+            what = "clone" if step.cloned else "cut"
+            what = f"save and load {step.saved}" if step.saved else what
             with self.counters.of(what):
                 inputs, outputs, _ = self._on_symbols(step, scope, results)
-                again = saved_and_loaded if step.saved else cloned if step.cloned else cut
-                model = again(self.implementation, inputs, outputs)
+                if step.saved:
+                    model = saved_and_loaded(self.implementation, inputs, outputs, step.saved)
+                else:
+                    again = cloned if step.cloned else cut
+                    model = again(self.implementation, inputs, outputs)
                 tensors = self._tf.nest.flatten(model([self._tensor(v) for v in values]))
                 masks = [getattr(tensor, "_keras_mask", None) for tensor in tensors]
                 told = []

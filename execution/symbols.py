@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from catalogue.steps import Build, Define
+from catalogue.steps import Build, Define, File
 from execution.anatomy import pattern_of
 from execution.implementation import Implementation
 
@@ -52,12 +52,14 @@ def cloned(implementation: Implementation, inputs: list[Any], outputs: list[Any]
     return clone
 
 
-def saved_and_loaded(implementation: Implementation, inputs: list[Any], outputs: list[Any]) -> Any:
-    """The Functional model of these symbolic tensors, saved in the native format and loaded."""
+def saved_and_loaded(
+    implementation: Implementation, inputs: list[Any], outputs: list[Any], file: File
+) -> Any:
+    """The Functional model of these symbolic tensors, saved in such a file and loaded."""
     keras = implementation.keras
     model = keras.Model(inputs, outputs)
     with tempfile.TemporaryDirectory() as folder:
-        path = f"{folder}/model.keras"
+        path = f"{folder}/model.{file}"
         model.save(path)
         with keras.utils.custom_object_scope(implementation.custom_layers):
             return keras.models.load_model(path)

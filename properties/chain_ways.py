@@ -10,8 +10,9 @@ from catalogue.chain_shapes import ways_of, without_nests
 from catalogue.chains import ChainCase
 from catalogue.expressions import Output, expression, literal
 from properties.chain_setting import ChainSetting, called_again
-from properties.comparisons import Agrees, Comparison, Plan
+from properties.comparisons import Agrees, Comparison, Level, Plan
 from properties.registry import declare
+from properties.symbolic import HDF5
 
 __all__: list[str] = []
 
@@ -56,15 +57,15 @@ def _known_by_name(case: ChainCase) -> bool:
 
 @declare(
     family="chains",
-    source=_RUNNING,
+    source=f"{_RUNNING}; {HDF5}",
     applies=lambda case: "functional" in ways_of(case),
     share=4,
     dear=True,
 )
 def runs_agree(case: ChainCase) -> Plan:
     """Run in any way, a model gives the same: in a graph, eagerly, by `predict_on_batch`, in groups
-    of rows, and, a third of the chains each, by `predict`, from a file or compiled by XLA; and so
-    does its clone.
+    of rows, from HDF5, and, a third of the chains each, by `predict`, from a native file or
+    compiled by XLA; and so does its clone.
 
     `predict` makes two batches, of which the last is smaller.
     """
@@ -84,12 +85,15 @@ def runs_agree(case: ChainCase) -> Plan:
     if case.weights % 2 and _known_by_name(case):
         setting.call("clone", model, cloned=True)
         comparisons += _agree(setting, "cloned", "clone")
+    if _known_by_name(case):
+        setting.call("legacy", model, saved="h5")
+        comparisons += _agree(setting, "loaded from HDF5", "legacy", level="should")
     if case.weights % 3 == 0:  # the dear ones, on a share
         options = {} if case.sizes == "known" else {"batch_size": rows // 2 + 1}
         setting.call("predicted", model, method="predict", options=options)
         comparisons += _agree(setting, "predict", "predicted", masks=False)
     elif case.weights % 3 == 1 and _known_by_name(case):
-        setting.call("saved", model, saved=True)
+        setting.call("saved", model, saved="keras")
         comparisons += _agree(setting, "saved and loaded", "saved")
     elif case.weights % 3 == 2:
         setting.call("compiled", model, mode="xla")
@@ -153,12 +157,15 @@ def chain_mask_argument(case: ChainCase) -> Plan:
     return Plan(tuple(setting.steps), tuple(comparisons))
 
 
-def _agree(setting: ChainSetting, what: str, name: str, *, masks: bool = True) -> list[Comparison]:
+def _agree(
+    setting: ChainSetting, what: str, name: str, *, masks: bool = True, level: Level = "must"
+) -> list[Comparison]:
     """The last output of a call, and its mask, are those of the call `y`."""
     last = len(setting.case.nodes) - 1
     tolerance = setting.tolerances[last]
     one, other = (setting.at_valid(call, last, 0) for call in (name, "y"))
-    found: list[Comparison] = [Agrees(f"output, {what}", one, other, tolerance)]
+    found: list[Comparison] = [Agrees(f"output, {what}", one, other, tolerance, level)]
     if masks:
-        found.insert(0, Agrees(f"mask, {what}", Output(f"{name}.mask"), Output("y.mask")))
+        pair = Output(f"{name}.mask"), Output("y.mask")
+        found.insert(0, Agrees(f"mask, {what}", *pair, None, level))
     return found

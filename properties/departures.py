@@ -12,7 +12,7 @@ import numpy as np
 
 from catalogue.expressions import Output, expression, literal
 from catalogue.layer_cases import Given, LayerCase, Tensor, TensorMask
-from catalogue.steps import Build, Call, Gradient, Step, Through
+from catalogue.steps import Build, Call, File, Gradient, Step, Through
 from execution.anatomy import value_of
 from execution.results import Results
 from properties.comparisons import Agrees, Comparison, Plan, Raises, mismatches
@@ -59,7 +59,8 @@ class Asked:
     """One call of a layer: the arrays that it was given, and the masks, by the places of tensors.
 
     `sized` says whether numbers of rows and steps are known when the call is computed, `twice`
-    whether it is the second call on its tensors.
+    whether it is the second call on its tensors, `file` of what kind a file is that the layer has
+    been in.
     """
 
     setting: LayerSetting
@@ -68,6 +69,7 @@ class Asked:
     explicit: Masks
     sized: bool
     twice: bool
+    file: File = ""
 
     @property
     def case(self) -> LayerCase:
@@ -257,8 +259,8 @@ def _asked(
     ]
     explicit += [None] * (count - len(explicit))
     graph = (step.mode or mode) == "graph" and step.layer not in known
-    sized = case.static or step.saved or not graph
-    return Asked(setting, inputs, travelling, explicit[:count], sized, step.twice)
+    sized = case.static or bool(step.saved) or not graph
+    return Asked(setting, inputs, travelling, explicit[:count], sized, step.twice, step.saved)
 
 
 def _predicted(answer: Answer, step: Call, setting: LayerSetting) -> Iterator[Comparison]:

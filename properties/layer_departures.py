@@ -8,6 +8,7 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from catalogue.layer_reference import beside
@@ -95,6 +96,17 @@ def no_travelling_mask_arrives(asked: Asked) -> Answer | None:
     x, mask = asked.inputs[0], asked.explicit[0]
     noted = -np.ones(x.shape[:2]) if mask is None else mask.astype("float64")
     return Answer(outputs=lambda dtype: [asked.given(dtype).inputs[0], noted.astype(dtype)])
+
+
+def several_axes_become_the_last(asked: Asked) -> Answer | None:
+    """A layer that has been in an HDF5 file has the last axis in place of several."""
+    reference = asked.setting.entry.reference
+    if asked.file != "h5" or reference is None:
+        return None
+    last = msgspec.structs.replace(asked.case, spec=asked.case.spec.replace(axis=-1))
+    return Answer(
+        outputs=lambda dtype: reference(dataclasses.replace(asked.given(dtype), case=last))
+    )
 
 
 def no_rows_keep_their_steps(asked: Asked) -> Answer | None:
@@ -325,6 +337,7 @@ _ALL: tuple[Departure, ...] = (
     no_travelling_mask_arrives,
     only_rows_that_hold_padding,
     scores_of_masked_values_are_shifted,
+    several_axes_become_the_last,
     the_mask_goes_out_as_it_came_in,
     the_travelling_mask_goes_out,
     zeros_of_the_backward_layer_are_mirrored,

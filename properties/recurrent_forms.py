@@ -16,6 +16,7 @@ from properties.comparisons import Agrees, Comparison, Plan
 from properties.layer_ragged import SOURCE as RAGGED
 from properties.recurrent_setting import Setting
 from properties.registry import declare
+from properties.symbolic import HDF5
 
 __all__: list[str] = []
 
@@ -103,21 +104,35 @@ def restored_is_the_same(case: RecurrentCase) -> Plan:
     family="recurrent",
     source="keras.io/guides/functional_api: a model of a layer's symbolic call; "
     "keras.io/api/models/model_saving_apis, clone_model: 'a new model with the same functionality "
-    "as the given model'; keras.io/guides/serialization_and_saving",
+    f"as the given model'; keras.io/guides/serialization_and_saving; {HDF5}",
     applies=lambda case: not case.spec.get("stateful"),
     share=8,
 )
 def functional_is_the_same(case: RecurrentCase) -> Plan:
     """A model of a symbolic call of the layer gives what the layer gives, cloned or, every second
-    one, from a file."""
+    one, from a file of the native format, and from HDF5.
+
+    One that has a layer that makes the mask always goes into HDF5, which writes down what makes it.
+    """
     setting = Setting(case)
     call = setting.call("y", mode="eager")
-    saved = bool(case.weights % 2)
-    setting.steps.append(dataclasses.replace(call, name="z", cloned=not saved, saved=saved))
-    agree = setting.all_agree("z", "y", tolerance=setting.tolerance)
-    found = [*agree, Agrees("mask", Output("z.mask"), Output("y.mask"))]
+
+    def again(name: str, **how: Any) -> list[Agrees]:
+        setting.steps.append(dataclasses.replace(call, name=name, **how))
+        agree = setting.all_agree(name, "y", tolerance=setting.tolerance)
+        return [*agree, Agrees("mask", Output(f"{name}.mask"), Output("y.mask"))]
+
+    saved = case.weights % 2 == 1
     if saved:
-        found = [dataclasses.replace(one, name=f"{one.name}, from a file") for one in found]
+        native = again("z", saved="keras")
+        found = [dataclasses.replace(one, name=f"{one.name}, from a file") for one in native]
+    else:
+        found = again("z", cloned=True)
+    if saved or case.form.mask in ("masking", "embedding"):
+        found += [
+            dataclasses.replace(one, name=f"{one.name}, from HDF5", level="should")
+            for one in again("w", saved="h5")
+        ]
     return Plan(setting.plan_steps(), tuple(found))
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from catalogue.expressions import Expression, Output, expression
 
-__all__ = ["masks_there", "shapes"]
+__all__ = ["HDF5", "masks_there", "shapes"]
+
+HDF5 = "keras.saving.load_model ('supports V3 .keras files and legacy H5 format files')"
+"""Where it is said that a model may be saved in a file of the legacy format."""
 
 
 def shapes(index: int, said: str = "symbolic", call: str = "y") -> tuple[Expression, Expression]:

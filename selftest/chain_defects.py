@@ -298,6 +298,21 @@ def _loads_without_value(found: Implementation) -> Any:
     return _replaced(found.keras.layers.Masking, "get_config", made)
 
 
+def _loses_masks_in_hdf5(found: Implementation) -> Any:
+    """A model that is loaded from HDF5 gives its output without a mask."""
+
+    def made(real: Any) -> Any:
+        def load_model(path: str, **options: Any) -> Any:
+            model = real(path, **options)
+            if not path.endswith(".h5"):
+                return model
+            return lambda inputs: found.tensorflow.identity(model(inputs))
+
+        return load_model
+
+    return _replaced(found.keras.models, "load_model", made)
+
+
 def _hands_on_first(found: Implementation) -> Any:
     """A Functional model gives its output the mask of its input, whatever became of it."""
     functional, _, _ = _model_classes(found)
@@ -377,6 +392,7 @@ IN_MODELS = (
     ModelDefect("predict mixes the last batch", _PLAIN, "runs_agree", _mixes_last_batch),
     ModelDefect("Masking remembers its first mask", _PLAIN, "runs_agree", _remembers_masks),
     ModelDefect("Masking is loaded otherwise", _ALL, "runs_agree", _loads_without_value),
+    ModelDefect("HDF5 loses the mask", _PLAIN, "runs_agree", _loses_masks_in_hdf5),
     ModelDefect("nobody is told", _PLAIN, "chain_told", _tells_nobody),
     ModelDefect("all is told twice", _PLAIN, "chain_told", _tells_twice),
     ModelDefect("symbols are wider", _PLAIN, "chain_symbolic", _symbols_of_another_shape),

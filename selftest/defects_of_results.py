@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from selftest.defective import Change, Defect, Invocation, Moment, joined, on_output, parts, stepped
+from selftest.helpers import in_hdf5
 
 __all__ = ["RESULT_DEFECTS"]
 
@@ -178,6 +179,12 @@ def _incomplete_configuration(real: Any, layer: Any) -> Any:
     return {k: value for k, value in real(layer).items() if k != "zero_output_for_mask"}
 
 
+def _other_activation_in_hdf5(real: Any, layer: Any) -> Any:
+    config = real(layer)
+    other = "tanh" if config.get("activation") == "linear" else "linear"
+    return {**config, "activation": other} if in_hdf5() else config
+
+
 def _unmasked_on_symbols(real: Any, layer: Any, sequences: Any, *args: Any, **kwargs: Any) -> Any:
     if type(sequences).__name__ == "KerasTensor":
         kwargs.pop("mask", None)
@@ -192,6 +199,14 @@ RESULT_DEFECTS = [
         "LSTM",
         _real,
         {"__call__": _unmasked_on_symbols},
+    ),
+    Defect(
+        "another activation in HDF5",
+        "A layer that is loaded from HDF5 has another activation.",
+        ("functional_is_the_same",),
+        "GRU",
+        _real,
+        {"get_config": _other_activation_in_hdf5},
     ),
     Defect(
         "states running",

@@ -1,7 +1,8 @@
-"""What a strategy shrinks to, and what it reaches: the same answer in every run."""
+"""What a strategy shrinks to, and what it reaches; and whether a file is being written."""
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -9,7 +10,7 @@ import hypothesis
 from hypothesis import Phase
 from hypothesis import strategies as st
 
-__all__ = ["find_any", "minimal"]
+__all__ = ["find_any", "in_hdf5", "minimal"]
 
 Value = TypeVar("Value")
 
@@ -40,3 +41,8 @@ def find_any(
         max_examples=5_000, derandomize=True, database=None, phases=[Phase.generate]
     )
     return hypothesis.find(strategy, condition, settings=settings)
+
+
+def in_hdf5() -> bool:
+    """Whether Keras is writing an HDF5 file just now, or loading one."""
+    return any("5_format" in frame.f_code.co_filename for frame, _ in traceback.walk_stack(None))

@@ -15,7 +15,8 @@ from execution.running import Runner
 from properties.comparisons import mismatches
 from properties.test_conformance import PROPERTIES
 from reports.ledger import Ledger
-from selftest.planting import EXECUTION, outcome_of
+from selftest.helpers import in_hdf5
+from selftest.planting import EXECUTION, QUICK, STANDARD, outcome_of
 
 
 def _takes_masks_off(keras: Any, tf: Any) -> type:
@@ -92,6 +93,15 @@ def _forgets_an_argument(keras: Any, tf: Any) -> type:
     class Dense(keras.layers.Dense):  # type: ignore[misc]
         def get_config(self) -> Any:
             return {**super().get_config(), "activation": "linear"}
+
+    return Dense
+
+
+def _forgets_an_argument_in_hdf5(keras: Any, tf: Any) -> type:
+    class Dense(keras.layers.Dense):  # type: ignore[misc]
+        def get_config(self) -> Any:
+            config: Any = super().get_config()
+            return {**config, "activation": "linear"} if in_hdf5() else config
 
     return Dense
 
@@ -204,6 +214,26 @@ def test_a_model_that_begins_at_intermediate_tensors_is_looked_at(found: Impleme
         failures = mismatches(plan, runner.run(plan.steps))
         seen.append([one.comparison.name for one in failures])
     assert seen == [["cut output"], []]
+
+
+def test_what_is_lost_in_hdf5_alone_is_seen(
+    seed: int, found: Implementation, ledger: Ledger
+) -> None:
+    """An argument that native files keep; thinned out, too."""
+    made = _forgets_an_argument_in_hdf5(found.keras, found.tensorflow)
+    planted = Implementation(found.installed, {"Dense": made})
+    for profile in (STANDARD, QUICK):
+        assert outcome_of(planted, "Dense", "round_trip", ledger, seed, profile) == "new"
+
+
+def test_an_argument_that_is_a_list_always_goes_into_hdf5() -> None:
+    """Of others, one case in three does."""
+    tensor = Tensor(("10", "11"), (2, 3))
+    for axis, expected in (((2, 3), 6), (-1, 2)):
+        spec = Spec("UnitNormalization", {"axis": axis})
+        cases = [LayerCase(spec, (tensor,), weights=weights) for weights in range(6)]
+        plans = [PROPERTIES["round_trip"].function(case) for case in cases]
+        assert sum("hdf5_y" in [step.name for step in plan.steps] for plan in plans) == expected
 
 
 @pytest.mark.parametrize("property", DEFECTS)
