@@ -53,6 +53,8 @@ def training_strata(
             kinds = tuple(rng.sample(_RAGGED, count))  # noqa: PLW2901
         elif configuration.way in _CALLED:
             kinds = kinds[:1]  # noqa: PLW2901
+        if not (entry.stepped or property.dear):
+            kinds = (*kinds, "mixed", "mixed")  # noqa: PLW2901  # rows are all that there is
         if configuration.inner and len(kinds) > 1:
             # A mask of steps fits beside positions inside these where sizes are few.
             kinds = (*kinds, "single step", "single step")  # noqa: PLW2901
