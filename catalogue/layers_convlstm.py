@@ -67,6 +67,18 @@ def _convolution_lstm(rank: int, rests: _Rests, kernels: tuple[Argument, ...]) -
         call_domains={initial_states.ARGUMENT: (False, False, True)},
         operands={initial_states.ARGUMENT: reference.convolution_lstm_states},
         sequences=Sequences(rests=rests),
+        together=(
+            {
+                "return_sequences": True,
+                "return_state": True,
+                "go_backwards": False,
+                "padding": "same",
+                "strides": 1,
+                f"call {initial_states.ARGUMENT}": False,
+                "form": "travelling",
+                "masked": "all",
+            },
+        ),
         most=16 if rank == 1 else 10,  # the more axes, the dearer a trace
         explicit=True,
         mask_dtypes=("bool", "int32", "float32"),  # "binary tensor"

@@ -182,6 +182,7 @@ ENTRIES = (
         isolates=False,
         stops=True,
         sequences=Sequences(counts=(2,), rests=_RESTS),
+        together=({"form": "travelling", "masked": "last"},),
         most=8,
     ),
     # Several outputs have names: each has the mask that `compute_mask` gives by its own.

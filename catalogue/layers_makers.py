@@ -133,12 +133,13 @@ def token_source(case: LayerCase, place: int, content: Content) -> tuple[str, st
 
 
 def _tokens(case: LayerCase, tensor: Tensor, dtype: str) -> str:
-    """Tokens from 1 on; of many a third ends in as many zeros as a byte or two have."""
+    """Tokens from 1 on, a third of them 1; of many a third ends in as many zeros as a byte has, or
+    two."""
     size, seed = _vocabulary(case.spec), tensor.seed
     drawn = f"np.random.default_rng({seed}).integers(1, {size}, {tensor.shape})"
-    if size > TOKENS:
-        often = f"np.random.default_rng({seed + 1}).random({tensor.shape}) < 0.3"
-        drawn = f"np.where({often}, 256 ** (1 + {drawn} % 2), {drawn})"
+    often = f"np.random.default_rng({seed + 1}).random({tensor.shape}) < 0.3"
+    common = f"256 ** (1 + {drawn} % 2)" if size > TOKENS else "1"
+    drawn = f"np.where({often}, {common}, {drawn})"
     return f"{drawn}.astype({dtype!r})"
 
 

@@ -47,6 +47,13 @@ def _has_axis(spec: Spec, shapes: list[tuple[int, ...]]) -> bool:
 
 
 _STEPS_FROM_BEHIND, _OF_STEPS = -2, 3
+_STEPS_COUNTED_FROM_BEHIND: dict[str, Any] = {
+    "axis": _STEPS_FROM_BEHIND,
+    "rest": (2,),
+    "form": "travelling",
+    "masked": "all",
+    "static": False,
+}
 
 ENTRIES = (
     _elementwise("Add"),
@@ -62,6 +69,7 @@ ENTRIES = (
         reference.concatenation,
         domains={"axis": (-1, 1, -2, 2, 3)},
         sequences=_SEVERAL,
+        together=(_STEPS_COUNTED_FROM_BEHIND,),
         applies=_has_axis,
     ),
     # Steps behind steps: as many as each tensor has.

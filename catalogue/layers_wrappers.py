@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -81,6 +82,7 @@ def _bidirectional(
                 "layer.go_backwards": False,
                 "form": "travelling",
             },
+            *([_UNROLLED] if "unroll" in inner else []),
         ),
         most=most,
         statics=(*[False] * 7, True),
@@ -91,6 +93,18 @@ def _bidirectional(
 
 
 _UNITS: dict[str, Argument] = {"units": 2}
+# With nothing that is known to go another way, see the ledger.
+_UNROLLED: dict[str, Any] = {
+    "layer.unroll": True,
+    "layer.return_sequences": False,
+    "layer.go_backwards": False,
+    "layer.zero_output_for_mask": False,
+    f"call {initial_states.ARGUMENT}": False,
+    "form": "explicit",
+    "masked": "all",
+    "mask_dtype": "bool",
+    "training": None,
+}
 _UNROLL = (False, False, False, True)  # of known steps: such batches are each traced anew
 _SIMPLE: dict[str, tuple[Argument, ...]] = {
     "units": (2, 3),

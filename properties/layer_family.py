@@ -57,11 +57,19 @@ def layer_strata(property: Property, layer: str, keras_major: int, mode: str, se
         examples = layer_examples(
             configuration=configuration,
             # Each batch of known size is a trace of its own.
-            kinds=kinds[:1] if configuration.static else kinds,
+            kinds=_telling(kinds)[:1] if configuration.static else kinds,
             choices=property.choices,
         )
         strata.append(Stratum(f"{place}: {configuration.spec!r}", examples, configuration.chosen))
     return Strata(tuple(strata), domains_of([one.chosen for one in found]))
+
+
+def _telling(kinds: tuple[str, ...]) -> tuple[str, ...]:
+    """Kinds of batches of which some steps are masked and others are not, where there are any."""
+    return tuple(one for one in kinds if one not in _ALIKE) or kinds
+
+
+_ALIKE = ("all valid", "fully masked batch")
 
 
 def _by_seed(configuration: LayerConfiguration) -> Spec:

@@ -107,6 +107,10 @@ def covered_pairs(
     return len(met), total
 
 
+# Masks of numbers where nothing else is asked for but one thing: each cell meets them.
+_OF_NUMBERS = {"return_sequences": "int32", "return_state": "float32"}
+
+
 def configurations(
     entry: RecurrentEntry,
     *,
@@ -133,6 +137,11 @@ def configurations(
         {**dict(zip(FLAGS, flags, strict=True)), **(plain if row % often == 0 else {})}
         for row, flags in enumerate(itertools.product((False, True), repeat=len(FLAGS)))
     ]
+    for flags in crossed:
+        asked = [name for name in FLAGS if flags[name]]
+        form = ("explicit", _OF_NUMBERS.get(asked[0], ""), False) if len(asked) == 1 else None
+        if form in domains["mask_form"]:
+            flags["mask_form"] = form
     if chance and "recurrent_dropout" in domains:
         for row, flags in enumerate(crossed):
             gives_both = flags["return_sequences"] and flags["return_state"]
@@ -147,7 +156,7 @@ def configurations(
             given = [form for form in kept if form[0] == "explicit"] or kept
             chosen["mask_form"] = given[row % len(given)]
         # NumPy makes either of whole numbers.
-        if chosen["mask_form"][1] == "int32" and row % 2:
+        if chosen["mask_form"][1] == "int32" and row % 2 and "mask_form" not in crossed[row]:
             chosen["mask_form"] = ("explicit", "int64", False)
         if chosen["training"] and not chance:  # what a layer drops then is random
             chosen |= {name: 0.0 for name in _DROPOUTS if name in chosen}

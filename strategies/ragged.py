@@ -166,6 +166,9 @@ def ragged_batches(
         rows = draw(masks(batch=batch, max_len=1, padding="right"))
     else:
         rows = draw(masks(batch=batch, max_len=max_len, padding=padding))
+    if kind == "coinciding" and rows == tuple(map("".join, zip(*rows, strict=True))):
+        # Where nobody could tell rows from steps: valid steps in the first row alone.
+        rows = ("1" * max_len, *rows[1:-1], "0" * max_len)
     return RaggedBatch(rows, draw(contents, label="content"), draw(_SEEDS, label="seed"))
 
 
