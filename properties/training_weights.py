@@ -51,13 +51,25 @@ def weights_repeat(case: TrainingCase) -> Plan:
     that is ignored not at all."""
     case = msgspec.structs.replace(case, way="test step", weighted=True, twin=False)
     setting = TrainingSetting(case)
+    weighed, repeated = _weighed_and_repeated(setting)
+    setting.model()
+    setting.train("a", *weighed)
+    setting.train("b", *repeated)
+    left, right = (setting.results(name)["metric"] for name in ("a", "b"))
+    found = [Agrees("metric", left, right, setting.tolerance, "should")]
+    found += _ignoring(setting)
+    return Plan(tuple(setting.steps), tuple(found))
+
+
+def _weighed_and_repeated(setting: TrainingSetting) -> tuple[list[Given], list[Given]]:
+    """The case's batches with weights of 2 and 1 by turns, and with the steps of weight 2 twice."""
 
     def again(array: Expression) -> Expression:
         return expression("np.concatenate([a, a[:, ::2]], 1)", f"{array.hint}_again", a=array)
 
     weighed, repeated = [], []
-    for place in range(len(case.batches)):
-        given, (batch, steps) = setting.given(place), case.lead(place)[:2]
+    for place in range(len(setting.case.batches)):
+        given, (batch, steps) = setting.given(place), setting.case.lead(place)[:2]
         # Whole numbers: some metrics cut weights to these, which is known.
         weights = f"np.float32([2, 1] * {steps})[:{steps}]"
         twos = expression(f"np.tile({weights}, ({batch}, 1))", "twos")
@@ -65,18 +77,10 @@ def weights_repeat(case: TrainingCase) -> Plan:
         weighed.append(dataclasses.replace(given, weights=twos))
         inputs, labels = again(given.inputs), again(given.labels)
         repeated.append(dataclasses.replace(given, inputs=inputs, labels=labels, weights=ones))
-    setting.model()
-    setting.train("a", *weighed)
-    setting.train("b", *repeated)
-    left, right = (setting.results(name)["metric"] for name in ("a", "b"))
-    found = [Agrees("metric", left, right, setting.tolerance, "should")]
-    found += _ignoring(setting, weighed, repeated)
-    return Plan(tuple(setting.steps), tuple(found))
+    return weighed, repeated
 
 
-def _ignoring(
-    setting: TrainingSetting, weighed: list[Given], repeated: list[Given]
-) -> list[Agrees]:
+def _ignoring(setting: TrainingSetting) -> list[Agrees]:
     """The metric equals its reference for each class that may be ignored, and counts weights as the
     same steps again.
 
@@ -97,7 +101,7 @@ def _ignoring(
             found.append(Agrees(f"metric ignoring {ignored}", result, right, tolerance))
         left, again = (
             one.results(one.train(f"{name}{place}", *given, model=f"ignoring{place}").name)
-            for name, given in (("weighed", weighed), ("repeated", repeated))
+            for name, given in zip(("weighed", "repeated"), _weighed_and_repeated(one), strict=True)
         )
         name = f"metric ignoring {ignored}, weighed"
         sides = left["metric"], again["metric"]
