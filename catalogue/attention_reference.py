@@ -9,6 +9,7 @@ import numpy as np
 from catalogue.activations import softmax
 from catalogue.layer_cases import Given, LayerCase
 from catalogue.layer_reference import by_chance, cleared
+from catalogue.specs import Spec
 
 __all__ = [
     "Attending",
@@ -17,6 +18,7 @@ __all__ = [
     "attending",
     "attention",
     "attention_traits",
+    "number_of_heads",
     "scored",
 ]
 
@@ -49,10 +51,13 @@ def attending(given: Given) -> Attending:
 def allowed(given: Given) -> np.ndarray:
     """Which steps of the value each step of the query may attend to.
 
-    Of shape (batch, query step, value step). Source: the pages of the attention layers. Where
+    Of shape (batch, query step, value step), or, where an `attention_mask` has an axis of heads,
+    (batch, head, query step, value step), with one head for all where it has one. Source: the
+    pages of the attention layers. Where
     the mask of the values is False, they "do not contribute to the result"; with
     `use_causal_mask` "position `i` cannot attend to positions `j > i`"; an `attention_mask` has
-    "1 indicates attention and 0 indicates no attention". A mask of the key is not spoken of: by
+    "1 indicates attention and 0 indicates no attention", and "broadcasting can happen for the
+    missing batch dimensions and the head dimension". A mask of the key is not spoken of: by
     rule 2 a position whose key is padding does not contribute either. With a `sliding_window`
     a position attends "within `sliding_window - 1` of itself".
     """
@@ -63,24 +68,39 @@ def allowed(given: Given) -> np.ndarray:
     for mask in (roles.value_mask, roles.key_mask):
         if mask is not None:
             found &= mask[:, None, :]
-    if given.element is not None:
-        found &= given.element
     if case.arguments.get("use_causal_mask"):
         found &= np.tri(queries, values) > 0
     window = case.spec.get("sliding_window")
     if isinstance(window, int):
         found &= np.abs(np.arange(queries)[:, None] - np.arange(values)) < window
-    return found
+    if given.element is None:
+        return found
+    return given.element & (found[:, None] if given.element.ndim > found.ndim else found)
 
 
 def attention_traits(case: LayerCase) -> frozenset[str]:
-    """Whether a valid step of the query may attend to no step at all."""
+    """Whether a valid step of the query may attend to no step at all, in some head.
+
+    And whether a mask of single elements has an axis of heads, and rows are as many as these.
+    """
     given = Given(case, [np.zeros(tensor.shape) for tensor in case.tensors], case.masks, [])
     query = attending(given).query_mask
-    blind = ~allowed(given).any(axis=2)
+    blind = ~allowed(given).any(axis=-1)
     if query is not None:
-        blind &= query
-    return frozenset({"nothing_to_attend_to"} if blind.any() else ())
+        blind &= query[:, None] if blind.ndim > query.ndim else query
+    named = {
+        "nothing_to_attend_to": blind.any(),
+        "mask_of_heads": case.heads > 0,
+        "as_many_rows_as_heads": case.heads > 0
+        and case.tensors[0].steps[0] == number_of_heads(case.spec),
+    }
+    return frozenset(name for name, holds in named.items() if holds)
+
+
+def number_of_heads(spec: Spec) -> int:
+    """How many heads of the query a layer has, 0 where it has none."""
+    heads = spec.get("num_query_heads", spec.get("num_heads"))
+    return heads if isinstance(heads, int) else 0
 
 
 def attention(given: Given) -> np.ndarray | list[np.ndarray] | None:

@@ -59,7 +59,8 @@ def heads(
 ) -> _Answer:
     """The answer where each step of the query may attend to some of the value.
 
-    `may` has shape (batch, query step, value step); one that may attend to nothing has the
+    `may` has shape (batch, query step, value step), or, where heads do not all see the same,
+    (batch, head, query step, value step); one that may attend to nothing has the
     share `of_nothing` of every value. With `flat` places attention is over these and the steps
     at once.
     """
@@ -79,7 +80,8 @@ def heads(
     # Steps beside the features of a head, all else before them: (batch, *places, head, step, dim).
     query, key, value = (np.moveaxis(x, 1, -2) for x in (query, key, value))
     scores = query @ key.swapaxes(-1, -2) / query.dtype.type(np.sqrt(query.shape[-1]))
-    may = may.reshape(len(may), *[1] * (scores.ndim - 3), *may.shape[1:])
+    if may.ndim < 4:
+        may = may.reshape(len(may), *[1] * (scores.ndim - 3), *may.shape[1:])
     shares = softmax(np.where(may, scores, scores.dtype.type(-np.inf)))
     shares = np.where(may.any(axis=-1, keepdims=True), shares, shares.dtype.type(of_nothing))
     found = np.moveaxis(shares @ value, -2, 1)  # (batch, step, *places, head, dim)

@@ -76,9 +76,11 @@ class LayerCase(
     `arguments` are further keyword arguments of the call, `training` is passed on where it is not
     None. `element` is the seed of a mask of single elements, for each step of the first tensor
     the steps of the second (its own, where it is the only one), given for each row or, where they
-    are `shared`, without an axis of rows. `other` is a second content of
-    masked steps. With `static` rows and steps are known when the layer is built and traced.
-    `entry` is the layer's name in the catalogue where it is not that of its class.
+    are `shared`, without an axis of rows. With `heads` there is an axis of so many behind that of
+    rows: 1 for a mask that all heads have, or as many as there are, each with a mask of its own.
+    `other` is a second content of masked steps. With `static` rows and steps are known when the
+    layer is built and traced. `entry` is the layer's name in the catalogue where it is not that of
+    its class.
     """
 
     spec: Spec
@@ -94,6 +96,7 @@ class LayerCase(
     keywords: bool = False
     element: int | None = None
     shared: bool = False
+    heads: int = 0
     static: bool = False
     entry: str = ""
 
@@ -111,11 +114,16 @@ class LayerCase(
 
     @property
     def elements(self) -> np.ndarray | None:
-        """The mask of single elements, where there is one."""
+        """The mask of single elements, where there is one.
+
+        Of shape (batch, step of the first, step of the second), with `heads` (batch, heads, step of
+        the first, step of the second).
+        """
         if self.element is None:
             return None
         first, second = self.tensors[0], self.tensors[:2][-1]
-        shape = (*first.steps, second.steps[1])
+        heads = (self.heads,) if self.heads else ()
+        shape = (first.steps[0], *heads, *first.steps[1:], second.steps[1])
         drawn = np.random.default_rng(self.element).random(shape[self.shared :]) < 0.7
         return np.broadcast_to(drawn, shape)
 
@@ -131,7 +139,7 @@ class Given:
 
     @property
     def element(self) -> np.ndarray | None:
-        """The mask of single elements, of shape (batch, step of the first, step of the second)."""
+        """The mask of single elements, of the shape that its case gives it."""
         return self.case.elements
 
 
@@ -181,7 +189,8 @@ class LayerEntry:
     `parameters`, by `<parameter>_mask`; in one of `mask_dtypes`; with `given` they are given
     alone, for another entry has those that travel. A list of masks holds one for
     each tensor, but where `masks` says how many are enough, it ends with the last that there is.
-    `element` names the argument that takes a mask of single elements. `trainings` are the values
+    `element` names the argument that takes a mask of single elements; where that may have an axis
+    of heads, `heads` names the one that says how many there are. `trainings` are the values
     of `training` that are passed (None: not passed).
 
     `passage` gives the mask that the output carries, of a shape that is a prefix of the output's,
@@ -236,6 +245,7 @@ class LayerEntry:
     broadcasts: bool = False
     ones: int = 0
     element: str = ""
+    heads: str = ""
     trainings: tuple[bool | None, ...] = (None,)
     # A layer is traced anew for each batch of known size, so that few are.
     statics: tuple[bool, ...] = (False, False, False, True)

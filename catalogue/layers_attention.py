@@ -12,7 +12,7 @@ from catalogue import attention_reference, head_attention_reference, layer_refer
 from catalogue.cases import MaskDtype
 from catalogue.contracts import of_query
 from catalogue.head_attention_reference import attention_axes
-from catalogue.layer_cases import LayerCase, LayerEntry, Sequences
+from catalogue.layer_cases import LayerCase, LayerEntry, Sequences, TensorMask
 from catalogue.specs import Argument, Spec
 
 __all__ = ["ENTRIES"]
@@ -87,6 +87,32 @@ _WINDOW_ALONE: tuple[dict[str, Any], ...] = (
         "static": False,
     },
 )
+
+
+def _of_heads(form: TensorMask, **arguments: Argument) -> tuple[dict[str, Any], ...]:
+    """Masks of single elements with an axis of heads, beside masks of this form and by themselves.
+
+    Keras joins a mask of rows, (batch, 1, step), with such a one, (batch, head, step, step), by the
+    last axes, so that rows stand beside heads (github.com/keras-team/keras-hub/issues/783); a
+    causal mask has one row alone.
+    """
+    return tuple(
+        {
+            "masks": masks,
+            "element": element,
+            "call use_causal_mask": causal,
+            "dropout": 0.0,
+            "static": False,  # of known sizes fewer batches are met
+            **arguments,
+        }
+        for masks, element, causal in (
+            ((form, "-m"), "for each", False),
+            ((form, "mm"), "for all", False),
+            (("absent", "mm"), "for each", False),
+            (("absent", "mm"), "for all", True),
+        )
+    )
+
 
 # -- what comes out --------------------------------------------------------------------------
 
@@ -200,8 +226,9 @@ def _multi_head(
     fixed: Mapping[str, Argument] | None = None,
     sequences: Sequences = _PROJECTED,
     explicit: bool = False,
+    heads: str = "num_heads",
     together: tuple[dict[str, Any], ...] = (),
-    most: int = 24,
+    most: int = 30,
     since: str = "",
 ) -> LayerEntry:
     """An entry of MultiHeadAttention, the class being the same for all of them."""
@@ -220,6 +247,7 @@ def _multi_head(
         explicit=explicit,
         given=explicit,
         element="attention_mask",
+        heads=heads,
         together=together,
         trainings=(None, False, True),
         outputs=_outputs,
@@ -238,7 +266,7 @@ def _group_query(
     *,
     explicit: bool = False,
     together: tuple[dict[str, Any], ...] = (),
-    most: int = 16,
+    most: int = 30,
     since: str = "",
 ) -> LayerEntry:
     """An entry of GroupQueryAttention."""
@@ -256,6 +284,7 @@ def _group_query(
         least=2,
         explicit=explicit,
         element="attention_mask",
+        heads="num_query_heads",
         together=together,
         trainings=(None, False, True),
         outputs=_outputs,
@@ -272,12 +301,20 @@ _DROPPED: dict[str, tuple[Argument, ...]] = {"dropout": (0.0, 0.4)}
 _BINARY: tuple[MaskDtype, ...] = ("bool", "bool", "int32")
 _MORE = 24  # configurations where three tensors may have a mask or none, in two ways
 _FEWER = 8  # configurations of what stands beside an entry with all of its arguments
+_BESIDE = 14  # the same, where masks with an axis of heads are met too
 _LATER: dict[str, tuple[Argument, ...]] = {
     "sliding_window": (None, 1, 2),
     "use_gate": (False, True),
     "use_bias": (True, False),
     **_DROPPED,
 }
+
+
+def _mixed(of_heads: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+    """What has causal masks, and masks of heads: both are among the first, which are met most."""
+    first, *causal = (*_CAUSAL_ALONE, _CAUSAL_OF_KNOWN_SIZES)
+    return (first, of_heads[0], *causal[:1], *of_heads[1:], *causal[1:])
+
 
 # A query that may look at nothing (all values masked; with a causal mask, all so far) has
 # no documented output. `seed` decides what chance does, `flash_attention` how it is computed.
@@ -337,21 +374,22 @@ ENTRIES = (
             "output_shape": (None, (3,), (2, 2), 3),
             **_DROPPED,
         },
-        together=(*_CAUSAL_ALONE, _CAUSAL_OF_KNOWN_SIZES),
+        together=_mixed(_of_heads("travelling", num_heads=2)),
     ),
     # Keras 3 takes masks of query, value and key as arguments; the page does not name them.
     _multi_head(
         "MultiHeadAttention(explicit masks)",
         {"use_bias": (True, False), **_DROPPED},
         explicit=True,
-        most=_FEWER,
+        together=_of_heads("explicit", num_heads=2),
+        most=_BESIDE,
         since="3.0",
     ),
     _multi_head(
         "MultiHeadAttention(window and gate)",
         _LATER,
-        together=_WINDOW_ALONE,
-        most=_FEWER,
+        together=(*_WINDOW_ALONE, *_of_heads("travelling", num_heads=2, sliding_window=None)[:3]),
+        most=_BESIDE,
         since="3.15",
     ),
     # A place is an axis between steps and features. Over both axes (as without the argument) all
@@ -364,6 +402,7 @@ ENTRIES = (
             **_DROPPED,
         },
         together=_CAUSAL_ALONE[:1],
+        heads="",  # which axis is theirs is another matter beside places
         fixed={"attention_axes": (1,)},
         sequences=Sequences(
             counts=(2, 1, 3),
@@ -377,14 +416,14 @@ ENTRIES = (
         "GroupQueryAttention",
         {"head_dim": (2, 3), "use_bias": (True, False), **_DROPPED},
         explicit=True,
-        together=(*_CAUSAL_ALONE, _CAUSAL_OF_KNOWN_SIZES),
+        together=_mixed(_of_heads("explicit")),
         since="3.0",
     ),
     _group_query(
         "GroupQueryAttention(window and gate)",
         _LATER,
-        together=_WINDOW_ALONE,
-        most=_FEWER,
+        together=(*_WINDOW_ALONE, *_of_heads("travelling", sliding_window=None)[:3]),
+        most=_BESIDE,
         since="3.15",
     ),
 )

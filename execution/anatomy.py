@@ -124,6 +124,9 @@ def pattern_of(value: np.ndarray, timed: bool, build: Build | Define) -> tuple[i
             return tuple(value.shape)
         # What stands behind the steps is known of tensors; masks have nothing there.
         timed_axes = sum(size is None for size in sizes[0])
+        if value.dtype == bool and value.ndim > timed_axes:
+            # Of single elements: rows, heads where they have an axis, and steps of two tensors.
+            return (None, *value.shape[1:-2], None, None)
         return (*[None] * min(timed_axes, value.ndim), *value.shape[timed_axes:])
     # A state has rows and no steps; the inputs of a `time_major` layer have steps before rows.
     assert isinstance(build, Build)

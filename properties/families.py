@@ -319,6 +319,7 @@ _LAYER_BATCH = recurrent_traits.OF_BATCH | {
     "masks_differ",
     "key_and_value_masks_differ",
     "nothing_to_attend_to",
+    "as_many_rows_as_heads",
 }
 
 FAMILIES: dict[str, Family] = {

@@ -187,6 +187,7 @@ def layer_facts(case: LayerCase, device: str, mode: str) -> frozenset[str]:
         f"mask_dtype={case.mask_dtype}",
         f"keywords={case.keywords}",
         f"shared={case.shared}",
+        f"heads={case.heads}",
         f"device={device}",
         f"mode={mode}",
         *(f"content={tensor.content}" for tensor in case.tensors if tensor.masked),
@@ -226,15 +227,24 @@ def simpler_layer(case: LayerCase) -> Iterator[LayerCase]:
         yield replace(case, static=False)
     if case.keywords:
         yield replace(case, keywords=False)
-    if case.shared:
-        yield replace(case, shared=False)
-    if case.element is not None:
-        yield replace(case, element=None, shared=False)
+    yield from _simpler_elements(case)
     if case.mask_dtype != "bool":
         yield replace(case, mask_dtype="bool")
     if len(case.tensors) > min(entry.sequences.counts):
         yield replace(case, tensors=case.tensors[:-1])
     yield from _simpler_tensors(case)
+
+
+def _simpler_elements(case: LayerCase) -> Iterator[LayerCase]:
+    """Without what a mask of single elements has besides them, and without it."""
+    replace = msgspec.structs.replace
+    if case.shared:
+        yield replace(case, shared=False)
+    for heads in (1, 0):
+        if case.heads > heads:
+            yield replace(case, heads=heads)
+    if case.element is not None:
+        yield replace(case, element=None, shared=False, heads=0)
 
 
 def _simpler_tensors(case: LayerCase) -> Iterator[LayerCase]:

@@ -371,7 +371,8 @@ def _elsewhere(case: LayerCase) -> LayerCase:
     elif without and form != "made":
         form = "absent"
     tensors = tuple(map(other, case.tensors))
-    return msgspec.structs.replace(case, tensors=tensors, form=form, arguments=asked)
+    # Beside other masks an axis of heads is a matter of its own, and would hide this one.
+    return msgspec.structs.replace(case, tensors=tensors, form=form, arguments=asked, heads=0)
 
 
 def _each(operands: list[Operand], change: Callable[[Expression], Expression]) -> list[Operand]:

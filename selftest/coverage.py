@@ -67,7 +67,8 @@ def _ways(entry: LayerEntry) -> str:
     ways = "travelling, given" if entry.explicit else "travelling"
     if len(entry.mask_dtypes) > 1:
         ways += f" ({', '.join(entry.mask_dtypes)})"
-    return f"{ways}; of elements" if entry.element else ways
+    elements = "of elements, also of heads" if entry.heads else "of elements"
+    return f"{ways}; {elements}" if entry.element else ways
 
 
 def _ranks(entry: LayerEntry) -> str:

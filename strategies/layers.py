@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from hypothesis import strategies as st
 
+from catalogue.attention_reference import number_of_heads
 from catalogue.cases import CONTENTS, Content, MaskDtype
 from catalogue.layer_cases import Features, LayerCase, LayerEntry, Tensor, TensorMask
 from catalogue.specs import Spec
@@ -39,6 +40,9 @@ _FORMS_OF_BOTH: tuple[TensorMask, ...] = (
 _ORDINARY: tuple[Content, ...] = ("zeros", "ones", "tenth", "noise")
 _FINITE, _ANY_CONTENT = st.sampled_from(_ORDINARY), st.sampled_from(CONTENTS)
 _SEEDS = st.integers(0, 2**16 - 1)
+# Kinds of batches whose rows have masks of their own, of any number of rows and steps.
+_FEWEST_UNEVEN = 3  # steps
+_UNEVEN = ("right", "left", "gaps", "mixed", "fully masked row")
 # Pairs of the inputs' dtype and the layer's dtype policy: equal ones, then casts.
 _DTYPES = (
     ("float32", "float32"),
@@ -71,6 +75,7 @@ class LayerConfiguration(msgspec.Struct, frozen=True):
     keywords: bool = False
     element: bool = False
     shared: bool = False
+    heads: int = 0
     static: bool = False
     entry: str = ""
     most_steps: int = 0
@@ -99,7 +104,7 @@ def layer_configurations(
         "single": entry.sequences.single,
         "mask_dtype": entry.mask_dtypes,
         "keywords": (False, True) if entry.parameters else (False,),
-        "element": (False, True, "shared") if entry.element else (False,),
+        "element": _elements(entry),
     }
     longest = sorted(map(len, domains.values()))[-2:]
     rows = most or min(entry.most, max(_FEWEST, math.prod(longest)))
@@ -140,6 +145,7 @@ def layer_configurations(
                 keywords=chosen["keywords"],
                 element=bool(chosen["element"]),
                 shared=chosen["element"] == "shared",
+                heads=_heads(entry, spec, chosen["element"]),
                 static=chosen["static"] or entry.unrolled(spec),
                 entry="" if entry.layer == entry.name else entry.name,
                 longest=0 if chosen["single"] else entry.sequences.longest,
@@ -149,6 +155,26 @@ def layer_configurations(
             )
         )
     return found
+
+
+def _elements(entry: LayerEntry) -> tuple[Any, ...]:
+    """Whether there is a mask of single elements, for each row or `shared`, or with heads.
+
+    An axis of heads stands `for all` of them or `for each`: seldom, for beside other masks it is
+    refused where rows are not as many as heads, and nothing else is seen.
+    """
+    if not entry.element:
+        return (False,)
+    plain = (False, True, "shared")
+    return (*plain, *plain[:2], "for all", "for each") if entry.heads else plain
+
+
+def _heads(entry: LayerEntry, spec: Spec, element: Any) -> int:
+    """The size of the axis of heads of a mask of single elements, 0 where it has none."""
+    heads = spec.get(entry.heads)
+    if element not in ("for all", "for each") or not isinstance(heads, int):
+        return 0
+    return heads if element == "for each" else 1
 
 
 def _most_steps(entry: LayerEntry, spec: Spec, *, single: bool) -> int:
@@ -190,15 +216,19 @@ def layer_cases(
     configuration: LayerConfiguration,
     kind: str = "mixed",
     choices: tuple[str, ...] = (),
+    batch: int | None = None,
 ) -> LayerCase:
     """Cases of one configuration, the first tensor's batch of one of `KINDS`.
+
+    With `batch` it has so many rows, and those of other tensors have some steps, so that few of
+    them are alike; padding is ordinary, for what is huge hides the rest of its row.
 
     `choices` may name `other`, a second content of masked steps, and `finite`: contents such
     that no sum of them overflows. Shrinks towards small batches and the seed 0.
     """
-    contents = _FINITE if "finite" in choices else _ANY_CONTENT
+    contents = _FINITE if "finite" in choices or batch is not None else _ANY_CONTENT
     features = configuration.rest[-1] if configuration.rest else 1
-    first = draw(ragged_batches(kind=kind, features=features, contents=contents))
+    first = draw(ragged_batches(kind=kind, features=features, contents=contents, batch=batch))
     if configuration.most_steps:
         short = tuple(row[: configuration.most_steps] for row in first.mask)
         first = msgspec.structs.replace(first, mask=short)
@@ -222,11 +252,14 @@ def layer_cases(
         # Of two tensors that meet, most masks differ: one in two of these has no mask anyway.
         often = 3 if configuration.count == 2 and configuration.same_steps else 1
         same = alike or (place > 0 and draw(st.integers(0, often), label="other mask") == 0)
+        same = same and batch is None
         if place and (unmasked or not same):
             steps = len(model[0])
             if place == 1 and not configuration.same_steps:
-                steps = draw(st.integers(1 + single, 6), label="steps")
-            rows = draw(masks(batch=first.batch, max_len=steps))
+                fewest = 1 + single if batch is None else _FEWEST_UNEVEN
+                steps = draw(st.integers(fewest, 6), label="steps")
+            least = 0 if batch is None else 1
+            rows = draw(masks(batch=first.batch, max_len=steps, min_len=least))
         if configuration.fold:
             rows = draw(_nested_rows(rows, configuration.fold))
         tensors.append(
@@ -262,6 +295,7 @@ def _call_of(configuration: LayerConfiguration) -> dict[str, Any]:
         "policy": configuration.policy,
         "mask_dtype": configuration.mask_dtype,
         "shared": configuration.shared,
+        "heads": configuration.heads,
         "keywords": configuration.keywords,
         "static": configuration.static,
         "entry": configuration.entry,
@@ -305,10 +339,20 @@ def layer_examples(
     kinds: tuple[str, ...],
     choices: tuple[str, ...] = (),
 ) -> st.SearchStrategy[tuple[LayerCase, ...]]:
-    """What is drawn once in a cell: a case of one configuration for each of `kinds`."""
-    return st.tuples(
-        *(layer_cases(configuration=configuration, kind=kind, choices=choices) for kind in kinds)
-    )
+    """What is drawn once in a cell: a case of one configuration for each of `kinds`.
+
+    Where a mask has an axis of heads all but the last have as many rows as there are heads, and
+    rows that differ: an axis that is taken for the other is silent there, and refused elsewhere.
+    """
+    cases = [layer_cases(configuration=configuration, kind=one, choices=choices) for one in kinds]
+    if configuration.heads:
+        rows = number_of_heads(configuration.spec)
+        for place, one in enumerate(kinds[:-1] or kinds):
+            kind = one if one in _UNEVEN else "mixed"
+            cases[place] = layer_cases(
+                configuration=configuration, kind=kind, choices=choices, batch=rows
+            )
+    return st.tuples(*cases)
 
 
 def plain_case(configuration: LayerConfiguration) -> LayerCase:
