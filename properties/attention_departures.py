@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 
+import msgspec
 import numpy as np
 
 from catalogue.activations import softmax
-from catalogue.attention_reference import Attending, allowed, attending, scored
+from catalogue.attention_reference import Attending, allowed, attending, number_of_heads, scored
 from catalogue.head_attention_reference import heads
 from catalogue.layer_cases import Given
 from catalogue.layer_reference import by_chance
 from properties.departures import (
+    ELSEWHERE,
     Answer,
     Asked,
     Masks,
@@ -20,7 +22,11 @@ from properties.departures import (
     without_rows,
 )
 
-__all__ = ["heads_weigh_what_is_masked", "scores_of_masked_values_are_shifted"]
+__all__ = [
+    "heads_weigh_what_is_masked",
+    "masks_of_rows_act_on_heads",
+    "scores_of_masked_values_are_shifted",
+]
 
 
 def _as_it_is(asked: Asked, dtype: str, masks: Masks) -> tuple[Given, Attending, np.ndarray]:
@@ -69,20 +75,66 @@ def heads_weigh_what_is_masked(asked: Asked) -> Answer | None:
     any. The mask of the query is the one that travels, and takes part. Nothing is said of rows
     of huge padding.
     """
-    case = asked.case
-    if not asked.whole or by_chance("dropout")(case) or len(asked.inputs[0].shape) > 3:
+    if not asked.whole or by_chance("dropout")(asked.case) or len(asked.inputs[0].shape) > 3:
         return only_rows_that_hold_padding(asked)
-    query, *others = asked.masks
-    if case.spec.layer == "MultiHeadAttention":
-        query = asked.travelling[0]
-    fused = asked.outputs == 1 and not case.spec.get("dropout")
+    masks = _masks_of_rows(asked)
 
     def outputs(dtype: str) -> list[np.ndarray]:
-        given, roles, may = _as_it_is(asked, dtype, [query, *others])
+        given, roles, may = _as_it_is(asked, dtype, masks)
         if roles.query_mask is not None:
-            may = may & roles.query_mask[:, :, None]
-        roles = dataclasses.replace(roles, query_mask=None)
-        found = heads(given, roles, may, 1 / may.shape[-1] if fused else 0.0)
-        return without_rows(rows_of_huge_padding(asked), found)
+            seeing = roles.query_mask[:, :, None]
+            may = may & (seeing[:, None] if may.ndim > seeing.ndim else seeing)
+        # For a step that may attend to none each value has a share: an even one where it is fused.
+        fused = asked.outputs == 1 and not asked.case.spec.get("dropout")
+        return _weighed(asked, given, roles, may, 1 / may.shape[-1] if fused else 0.0)
 
     return Answer(outputs=outputs)
+
+
+def masks_of_rows_act_on_heads(asked: Asked) -> Answer | None:
+    """A mask with an axis of heads has those of rows beside it by the last axes: rows for heads.
+
+    With as many rows as heads, each head is given the masks of another row in all of them; with
+    others, but for a single row, the call is refused. Values are weighted and not left out, as
+    above. Nothing is said of a step that may attend to nothing in some head.
+    """
+    case, masks = asked.case, _masks_of_rows(asked)
+    rows = max((len(mask) for mask in masks if mask is not None), default=1)
+    if not case.heads:
+        return ELSEWHERE
+    count = number_of_heads(case.spec)
+    if rows == 0 and count == 1:
+        return None  # some kernels take no rows for one head, others do not
+    if rows not in (1, count):
+        return Answer(refused=("InvalidArgumentError", "ValueError"))
+    # A mask that does not fit its tensor may be of as many rows as there are heads.
+    fit = rows in (1, len(asked.inputs[0])) and asked.whole
+    if not fit or by_chance("dropout")(case):
+        return None
+
+    def outputs(dtype: str) -> list[np.ndarray]:
+        given, roles, _ = _as_it_is(asked, dtype, masks)
+        case_of_rows = msgspec.structs.replace(given.case, element=None)
+        may = allowed(dataclasses.replace(given, case=case_of_rows))
+        if roles.query_mask is not None:
+            may = may & roles.query_mask[:, :, None]
+        assert given.element is not None
+        return _weighed(asked, given, roles, given.element & may[:rows], np.nan)
+
+    return Answer(outputs=outputs)
+
+
+def _masks_of_rows(asked: Asked) -> Masks:
+    """The masks that heads attend by: that of the query is the one that travels."""
+    query, *others = asked.masks
+    if asked.case.spec.layer == "MultiHeadAttention":
+        query = asked.travelling[0]
+    return [query, *others]
+
+
+def _weighed(
+    asked: Asked, given: Given, roles: Attending, may: np.ndarray, of_nothing: float
+) -> list[np.ndarray]:
+    """What heads find where the mask of the query takes part like any other."""
+    found = heads(given, dataclasses.replace(roles, query_mask=None), may, of_nothing)
+    return without_rows(rows_of_huge_padding(asked), found)

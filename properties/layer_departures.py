@@ -23,6 +23,7 @@ from properties.alignment_departures import (
 )
 from properties.attention_departures import (
     heads_weigh_what_is_masked,
+    masks_of_rows_act_on_heads,
     scores_of_masked_values_are_shifted,
 )
 from properties.departures import (
@@ -333,6 +334,7 @@ _ALL: tuple[Departure, ...] = (
     masks_are_made_to_fit,
     masks_get_one_axis_more,
     masks_of_outer_steps_are_split,
+    masks_of_rows_act_on_heads,
     no_rows_keep_their_steps,
     no_travelling_mask_arrives,
     only_rows_that_hold_padding,

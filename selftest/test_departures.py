@@ -135,6 +135,22 @@ KNOWN = (
         of("MultiHeadAttention", *_BLIND, other="ones", arguments=_HEADS),
         twice_the_output,
     ),
+    *(
+        Known(
+            "masks-of-rows-act-on-heads",
+            "layer_truth",
+            of(
+                "MultiHeadAttention",
+                tensor("11", "11", masked=False),
+                tensor("10", "01", seed=1),
+                arguments=_HEADS,
+                element=24,
+                heads=heads,
+            ),
+            twice_the_output,
+        )
+        for heads in (1, 2)
+    ),
     Known(
         "masking-masks-parts-of-steps",
         "passage",
@@ -174,7 +190,7 @@ def excused(implementation: Implementation, ledger: Ledger, known: Known) -> lis
     return found
 
 
-@pytest.mark.parametrize("known", KNOWN, ids=lambda known: str(known.entry))
+@pytest.mark.parametrize("known", KNOWN, ids=lambda known: f"{known.entry}{known.case.heads or ''}")
 def test_another_departure_in_a_known_region_is_new(
     known: Known, found: Implementation, ledger: Ledger
 ) -> None:
