@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +16,10 @@ from execution.implementation import Implementation
 from properties.families import FAMILIES
 from properties.layer_family import layer_traits
 from properties.layer_setting import LayerSetting
+from properties.strata import THINNED
+from properties.test_conformance import PROPERTIES
 from reports.ledger import Ledger
+from selftest.helpers import find_any
 from selftest.planting import outcome_of
 from strategies.layers import layer_configurations
 
@@ -128,6 +132,43 @@ def test_a_mask_of_elements_is_for_each_step_of_the_query() -> None:
     wanted = [value[0, row, 0].mean() for row in case.elements[0]]
     same(np.asarray(found)[0, :, 0], wanted)
     assert not case.elements.all()
+
+
+@pytest.mark.parametrize("heads", [1, 2])
+def test_a_mask_of_elements_may_have_an_axis_of_heads(heads: int) -> None:
+    """The first head finds the mean of what it may attend to, the other one ten times its own.
+
+    Besides, the mask of each row leaves out values of that row, as many rows as there are heads.
+    """
+    sizes = {"num_heads": 2, "key_dim": 1, "use_bias": False}
+    rows = ("1110", "0111")
+    case = LayerCase(
+        case_of("MultiHeadAttention", [None, None], [3, 4]).spec.replace(**sizes),
+        (Tensor(("111", "111"), (1,), masked=False), Tensor(rows, (1,))),
+        arguments={"return_attention_scores": True},
+        element=3,
+        heads=heads,
+    )
+    value = np.array([[1.0, 2, 4, 8], [16, 32, 64, 128]])[..., None]
+    both = np.ones((1, 2, 1))
+    weights = [np.zeros((1, 2, 1)), both, both, np.array([[[1.0]], [[10.0]]])]
+    reference = LAYER_ENTRIES["MultiHeadAttention"].reference
+    assert reference is not None and case.elements is not None
+    assert case.elements.shape == (2, heads, 3, 4)
+    output, scores = reference(Given(case, [np.ones((2, 3, 1)), value], case.masks, weights))
+    blind = 0
+    for row, step in np.ndindex(2, 3):
+        found = []
+        for head in (0, 1):
+            drawn = case.elements[row, head if heads == 2 else 0, step]
+            kept = [k for k in range(4) if rows[row][k] == "1" and drawn[k]]
+            shares = [1 / len(kept) if k in kept else 0 for k in range(4)] if kept else [NAN] * 4
+            same(scores[row, head, step], shares)
+            found.append(value[row, kept, 0].mean() if kept else NAN)
+            blind += not kept
+        same(output[row, step], [found[0] + 10 * found[1]])
+    assert ("nothing_to_attend_to" in layer_traits(case)) == (blind > 0)
+    assert {"mask_of_heads", "as_many_rows_as_heads"} <= layer_traits(case)
 
 
 def test_heads_are_projected_and_put_together() -> None:
@@ -246,6 +287,22 @@ def test_a_query_without_anything_to_attend_to_is_told_apart() -> None:
         assert ("nothing_to_attend_to" in layer_traits(case)) == blind
 
 
+@pytest.mark.parametrize("name", [name for name in HEADS if LAYER_ENTRIES[name].heads])
+@pytest.mark.parametrize("property", ["layer_truth", "layer_isolation"])
+@pytest.mark.parametrize("thin", [1, THINNED])
+def test_masks_of_heads_meet_as_many_rows(name: str, property: str, thin: int, seed: int) -> None:
+    """Beside masks of rows, each head with a mask of its own: whatever the seed, in `quick` too."""
+    thinned = dataclasses.replace(PROPERTIES[property], share=PROPERTIES[property].share * thin)
+    members = FAMILIES["layers"].strata(thinned, name, 3, "graph", seed).members
+    drawn = [case for one in members for case in find_any(one.examples) if case.heads]
+    met = [(case.heads > 1, layer_traits(case)) for case in drawn]
+    beside = [(each, traits) for each, traits in met if "no_mask" not in traits]
+    assert any(each and "as_many_rows_as_heads" in traits for each, traits in beside)
+    if thin == 1:  # of other sizes too, and by themselves where a property speaks of that
+        assert any("as_many_rows_as_heads" not in traits for _, traits in beside)
+        assert property != "layer_truth" or len(beside) < len(met)
+
+
 def test_a_single_tensor_is_given_as_query_and_value() -> None:
     """With its mask, travelling or given."""
     name = "MultiHeadAttention(explicit masks)"
@@ -299,6 +356,39 @@ def _transposed(tf: Any, mask: Any) -> Any:
     """The mask of each pair the other way round, where queries and values are as many."""
     square = tf.equal(tf.shape(mask)[1], tf.shape(mask)[2])
     return tf.cond(square, lambda: tf.transpose(mask, [0, 2, 1]), lambda: mask)
+
+
+def _heads_for_rows(tf: Any, mask: Any) -> Any:
+    """Heads of a mask are taken for rows, and rows for heads, where they are as many."""
+    if mask.shape.rank < 4:
+        return mask
+    square = tf.equal(tf.shape(mask)[0], tf.shape(mask)[1])
+    return tf.cond(square, lambda: tf.transpose(mask, [1, 0, 2, 3]), lambda: mask)
+
+
+def _first_head(tf: Any, mask: Any) -> Any:
+    """All heads have the mask of the first."""
+    return mask[:, :1] if mask.shape.rank > 3 else mask
+
+
+def _by_rows(layer: str) -> Overridden:
+    """A layer with heads that joins a mask of heads with others as is documented."""
+
+    def override(keras: Any, tf: Any) -> type:
+        class Mended(getattr(keras.layers, layer)):  # type: ignore[misc]
+            def _compute_attention_mask(self, *args: Any, **kwargs: Any) -> Any:
+                given = kwargs.get("attention_mask")
+                if given is None or len(given.shape) < 4:
+                    return super()._compute_attention_mask(*args, **kwargs)
+                others = super()._compute_attention_mask(
+                    *args, **{**kwargs, "attention_mask": None}
+                )
+                given = tf.cast(given, "bool")
+                return given if others is None else given & others[:, None]
+
+        return Mended
+
+    return override
 
 
 def _elements_alone(keras: Any, tf: Any) -> type:
@@ -430,6 +520,10 @@ DEFECTS: list[tuple[str, str, str, Overridden]] = [
     ("shifted", HEAD, "layer_truth", _of_mask(HEAD, lambda tf, mask: tf.roll(mask, 1, -1))),
     ("transposed", HEAD, "layer_truth", _of_mask(HEAD, _transposed)),
     ("transposed", GROUP, "layer_truth", _of_mask(GROUP, _transposed)),
+    ("heads for rows", HEAD, "layer_truth", _of_mask(HEAD, _heads_for_rows)),
+    ("heads for rows", GROUP, "layer_truth", _of_mask(GROUP, _heads_for_rows)),
+    ("first head", HEAD, "layer_truth", _of_mask(HEAD, _first_head)),
+    ("first head", GROUP, "layer_truth", _of_mask(GROUP, _first_head)),
     ("elements alone", HEAD, "layer_truth", _elements_alone),
     ("value by query", HEAD, "layer_truth", _value_by_query),
     ("causal at the end", HEAD, "layer_truth", _causal_at_the_end(HEAD)),
@@ -468,3 +562,19 @@ def test_a_planted_defect_is_seen(
     changed = {LAYER_ENTRIES[layer].layer: defect(found.keras, found.tensorflow)}
     planted = Implementation(found.installed, changed)
     assert outcome_of(planted, layer, property, ledger, seed) == "new"
+
+
+@pytest.mark.parametrize("layer", [HEAD, GROUP])
+def test_masks_of_heads_that_are_joined_as_documented_are_right(
+    layer: str, found: Implementation, ledger: Ledger
+) -> None:
+    """The reference is what a layer gives in which the known defect is mended: nothing is new."""
+    if not FAMILIES["layers"].has(layer, found.installed.keras):
+        pytest.skip(f"this Keras has no {layer}")
+    others = Ledger(tuple(one for one in ledger if one.id != "masks-of-rows-act-on-heads"))
+    mended = Implementation(
+        found.installed, {layer: _by_rows(layer)(found.keras, found.tensorflow)}
+    )
+    for property in ("passage", "layer_truth", "finite_output"):
+        assert outcome_of(mended, layer, property, others, 0) != "new"
+    assert outcome_of(found, layer, "layer_truth", others, 0) == "new"
