@@ -101,6 +101,9 @@ def value_of(leaf: Expression | Output, outputs: Mapping[str, Any]) -> np.ndarra
     return np.asarray(leaf.value(outputs))
 
 
+_OF_STEPS = 2  # axes of a mask of steps, of known number or not
+
+
 def leaf_patterns(
     step: Call, builds: Mapping[str, Build | Define]
 ) -> tuple[list[Expression | Output], list[tuple[int | None, ...]]]:
@@ -124,7 +127,7 @@ def pattern_of(value: np.ndarray, timed: bool, build: Build | Define) -> tuple[i
             return tuple(value.shape)
         # What stands behind the steps is known of tensors; masks have nothing there.
         timed_axes = sum(size is None for size in sizes[0])
-        if value.dtype == bool and value.ndim > timed_axes:
+        if value.dtype == bool and value.ndim > max(timed_axes, _OF_STEPS):
             # Of single elements: rows, heads where they have an axis, and steps of two tensors.
             return (None, *value.shape[1:-2], None, None)
         return (*[None] * min(timed_axes, value.ndim), *value.shape[timed_axes:])

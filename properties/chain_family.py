@@ -47,11 +47,18 @@ def chain_strata(property: Property, layer: str, keras_major: int, mode: str, se
     strata = []
     # The plainest chain of a stratum is the same with each seed: where masks meet, one layer after
     # the other merges them, first another one in each property.
+    # In the last, where all that merge have been met, one input has no mask; of few, in half.
     first = zlib.crc32(property.name.encode())
     for place in range(count):
         pool = pool or rng.sample(kinds, len(kinds))
         join = JOINS[(first + place) % len(JOINS)] if layer in _MEETING else ""
-        chains = layer_chains(family=layer, kind=pool.pop(), choices=property.choices, join=join)
+        chains = layer_chains(
+            family=layer,
+            kind=pool.pop(),
+            choices=property.choices,
+            join=join,
+            beside=place == count - 1 if count > len(JOINS) else place % 2 == 1,
+        )
         # What is looked at on a share of the chains goes by their weights: each in its turn.
         turned = chains.filter(property.applies).map(
             functools.partial(_turned, place + CHAINS.index(layer))

@@ -22,6 +22,7 @@ from catalogue.steps import (
     SymbolicShape,
     Through,
 )
+from execution.anatomy import pattern_of
 from execution.implementation import Implementation, installed
 from execution.results import Execution
 from execution.running import Runner
@@ -450,3 +451,15 @@ def test_the_product_may_be_overridden(implementation: Implementation) -> None:
     three = literal(np.full((1,), 3.0, "float32"))
     results = Runner(planted, Execution()).run((Multiply("product", three, three),))
     assert results.outputs["product"][0].tolist() == [6.0]
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [((2, 3), (None, 3)), ((2, 3, 4), (None, None, None)), ((2, 5, 3, 4), (None, 5, None, None))],
+)
+def test_masks_are_traced_for_what_is_known_of_their_tensors(
+    shape: tuple[int, ...], expected: tuple[int | None, ...]
+) -> None:
+    """A mask of steps has as many as the tensors; one of single elements has heads alone."""
+    built = Build("layer", Spec("Attention"), ((None, 3, 2), (None, 3, 2)))
+    assert pattern_of(np.ones(shape, bool), True, built) == expected

@@ -28,7 +28,7 @@ _SIZES: tuple[Sizes, ...] = ("unknown", "unknown", "unknown", "steps", "known")
 _WAYS: tuple[Way, ...] = ("functional", "functional", "subclassed", "layer by layer")
 _MODELS: tuple[NestKind, ...] = ("functional", "sequential", "subclassed")
 # Which of two inputs something puts a mask on.
-_MASKED = st.sampled_from(((True, True), (True, False), (False, True)))
+_MASKED = ((True, True), (True, False), (False, True))
 
 
 @dataclasses.dataclass
@@ -42,6 +42,7 @@ class _Growing:
     nests: list[Nest] = dataclasses.field(default_factory=list)
     joins: tuple[str, ...] = JOINS
     ends: tuple[str, ...] = _ENDS
+    attends: tuple[bool, ...] = (False, True)
 
     def __post_init__(self) -> None:
         self.dtypes += ["float32"] * len(self.features)
@@ -238,7 +239,7 @@ def _branch(chain: _Growing) -> None:
 def _two_inputs(chain: _Growing) -> None:
     size = chain.draw(st.integers(1, 3), label="features of both")
     both = tuple(chain.one(number, size) for number in range(2))
-    if chain.draw(st.booleans(), label="attention"):
+    if chain.draw(st.sampled_from(chain.attends), label="attention"):
         heads: dict[str, Argument] = {"num_heads": 1, "key_dim": 2}
         name = chain.draw(st.sampled_from(("Attention", "MultiHeadAttention")))
         joined = chain.add(name, both, size, **(heads if name == "MultiHeadAttention" else {}))
@@ -276,13 +277,15 @@ def layer_chains(
     kind: str = "mixed",
     choices: tuple[str, ...] = (),
     join: str = "",
+    beside: bool = False,
 ) -> ChainCase:
     """Chains of one to six layers, of one of `FAMILIES_OF_CHAINS`, with a ragged batch.
 
     `choices` may name `other`, a second content of masked steps, `nests`, models in models, and
     `stops`, a layer at which the mask stops. Shrinks towards few layers, few rows and few steps;
     where tensors meet and a `join` is named, towards this one of masked tensors in a Functional
-    model, with a layer behind it that uses the mask.
+    model, with a layer behind it that uses the mask; where one input has none `beside` the other,
+    towards attention to it.
     """
     inputs, grow = FAMILIES_OF_CHAINS[family]
     if "stops" in choices and family == "chain: sequence":
@@ -297,6 +300,7 @@ def layer_chains(
     if join:
         chain.joins = (join, *(one for one in JOINS if one != join))
         chain.ends = tuple(sorted(_ENDS, key=lambda end: end != "recurrent"))
+    chain.attends = (True, False) if beside else chain.attends
     grow(chain)
     if "nests" in choices and not chain.nests:
         _nests(chain)
@@ -310,7 +314,8 @@ def layer_chains(
         rows = first.mask
         if not same:
             rows = draw(masks(batch=first.batch, max_len=first.max_len))
-        masked = draw(_MASKED, label="which of them have a mask")
+        patterns = (*_MASKED[1:], _MASKED[0]) if beside else _MASKED
+        masked = draw(st.sampled_from(patterns), label="which of them have a mask")
         second = Tensor(rows, (features,), masked[1], first.content, first.seed + 1)
         tensors = [msgspec.structs.replace(tensors[0], masked=masked[0]), second]
     given: tuple[str, ...] = ()
