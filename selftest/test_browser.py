@@ -91,6 +91,14 @@ def found(browser: Any, selector: str) -> list[Any]:
     return [one for one in browser.find_elements("css selector", selector) if one.is_displayed()]
 
 
+def opened(browser: Any, selector: str) -> list[Any]:
+    """The same, once there are any: what a click opens is laid out after it."""
+    from selenium.webdriver.support.ui import WebDriverWait  # noqa: PLC0415
+
+    visible: list[Any] = WebDriverWait(browser, 10).until(lambda page: found(page, selector))
+    return visible
+
+
 def choose(browser: Any, name: str, value: str) -> None:
     """Set a filter as a user does."""
     from selenium.webdriver.support.ui import Select  # noqa: PLC0415
@@ -144,7 +152,7 @@ def test_a_click_on_a_mark_opens_its_cell(browser: Any) -> None:
     """What the cell reached, its configurations and traits, is there when it is clicked."""
     assert not found(browser, "details.cell[open]")
     found(browser, "table.matrix a.chip.o-blocked")[0].click()
-    (cell,) = found(browser, "details.cell[open]")
+    (cell,) = opened(browser, "details.cell[open]")
     for text in ("truth", "GRU", "44 of 64 configurations", "gaps 24", "it cannot be built"):
         assert text in cell.text
     # Below the filters, which stay at the top.
@@ -203,7 +211,7 @@ def test_a_script_is_copied_where_pages_have_no_clipboard(browser: Any) -> None:
 def test_text_is_never_markup(browser: Any) -> None:
     """A tag in a reason is read as text."""
     found(browser, "table.matrix a.chip.o-broken")[0].click()
-    (reason,) = found(browser, "details.cell[open] .reason")
+    (reason,) = opened(browser, "details.cell[open] .reason")
     assert reason.text == "<b>out</b> of memory"
 
 
