@@ -390,12 +390,12 @@ def merged_where_valid(given: Given) -> np.ndarray:
         for x, mask in zip(given.inputs, given.masks, strict=True)
     ]
     count = np.sum(valid, axis=0)
-    output = None
-    for x, mask in zip(cleared(given), valid, strict=True):
-        neutral = x.dtype.type(_NEUTRAL.get(layer, np.nan))
-        one = np.where(beside(mask, x), x, neutral)
-        output = one if output is None else _MERGES[layer](output, one)
-    assert output is not None
+    neutral = _NEUTRAL.get(layer, np.nan)
+    kept = (
+        np.where(beside(mask, x), x, x.dtype.type(neutral))
+        for x, mask in zip(given.inputs, valid, strict=True)
+    )
+    output = functools.reduce(_MERGES[layer], kept)
     if layer == "Average":
         output = output / beside(np.maximum(count, 1), output).astype(output.dtype)
     partly = (count > 0) & (count < len(valid))

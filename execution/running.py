@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -157,15 +158,15 @@ class Runner:
                 arrays = [np.asarray(array) for array in self._tf.nest.flatten(found)]
                 told, presence, mask_arrays = [], [False] * len(arrays), []
         elif step.saved or step.cloned or step.cut:
-            what = "clone" if step.cloned else "cut"
-            what = f"save and load {step.saved}" if step.saved else what
+            again: Callable[..., Any]
+            if step.saved:
+                what = f"save and load {step.saved}"
+                again = functools.partial(saved_and_loaded, file=step.saved)
+            else:
+                what, again = ("clone", cloned) if step.cloned else ("cut", cut)
             with self.counters.of(what):
                 inputs, outputs, _ = self._on_symbols(step, scope, results)
-                if step.saved:
-                    model = saved_and_loaded(self.implementation, inputs, outputs, step.saved)
-                else:
-                    again = cloned if step.cloned else cut
-                    model = again(self.implementation, inputs, outputs)
+                model = again(self.implementation, inputs, outputs)
                 tensors = self._tf.nest.flatten(model([self._tensor(v) for v in values]))
                 masks = [getattr(tensor, "_keras_mask", None) for tensor in tensors]
                 told = []
