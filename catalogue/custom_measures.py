@@ -1,8 +1,8 @@
-"""Losses of one's own, as the guides teach to write them, as text that is run or printed.
+"""Losses and metrics of one's own, as the guides teach them, as text that is run or printed.
 
 Each text defines one name, its key's, over `keras` and `tf` alone. A loss gives a number for each
-position, from labels and predictions of shape `(..., units)`. Source:
-keras.io/guides/training_with_built_in_methods (Custom losses).
+position, from labels and predictions of shape `(..., units)`, or one for each row. Source:
+keras.io/guides/training_with_built_in_methods (Custom losses, Custom metrics).
 """
 
 from __future__ import annotations
@@ -18,7 +18,32 @@ class FourthPower(keras.losses.Loss):  # the same as a class, which Keras reduce
     def call(self, y_true, y_pred):
         return tf.reduce_mean((tf.cast(y_true, y_pred.dtype) - y_pred) ** 4, axis=-1)"""
 
-CUSTOM_MEASURES: dict[str, str] = {"fourth_power": _FUNCTION, "FourthPower": _CLASS}
+_MEAN = """\
+class PredictionMean(keras.metrics.Mean):  # a metric of one's own: how large predictions are
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        return super().update_state(y_pred, sample_weight=sample_weight)"""
+
+_SUM = _MEAN.replace("Mean", "Sum")
+
+_ROW_FUNCTION = """\
+def row_power(y_true, y_pred):  # a number for each row, of all that is in it
+    powers = (tf.cast(y_true, y_pred.dtype) - y_pred) ** 4
+    return tf.reduce_mean(powers, axis=list(range(1, len(y_pred.shape))))"""
+
+_ROW_CLASS = """\
+class RowPower(keras.losses.Loss):  # a number for each row, of all that is in it
+    def call(self, y_true, y_pred):
+        powers = (tf.cast(y_true, y_pred.dtype) - y_pred) ** 4
+        return tf.reduce_mean(powers, axis=list(range(1, len(y_pred.shape))))"""
+
+CUSTOM_MEASURES: dict[str, str] = {
+    "fourth_power": _FUNCTION,
+    "FourthPower": _CLASS,
+    "PredictionMean": _MEAN,
+    "PredictionSum": _SUM,
+    "row_power": _ROW_FUNCTION,
+    "RowPower": _ROW_CLASS,
+}
 
 PADDED = """\
 def padded(lengths, arrays, nested):  # rows of their own lengths, which tf.data pads

@@ -14,6 +14,7 @@ __all__ = [
     "EXCLUDED",
     "FUNCTIONS_EXCLUDED",
     "MEASURES",
+    "OF_ROWS",
     "OUTPUTS",
     "STANDING",
     "measure_of",
@@ -178,6 +179,17 @@ _LOSS_ENTRIES = (
         )
         for cls in ("Dice", "Tversky")
     ),
+    # "With shape [batch_size, num_classes]".
+    _loss(
+        "CategoricalGeneralizedCrossEntropy",
+        _PROBABILISTIC,
+        "sparse",
+        "softmax",
+        values=reference.generalized,
+        domains={"q": (0.5, 0.9)},
+        ranks=(2,),
+        since="3.12",
+    ),
     _loss("Hinge", _HINGE, "sign", "linear", values=reference.hinge, function="hinge"),
     _loss(
         "SquaredHinge",
@@ -207,9 +219,29 @@ _LOSS_ENTRIES = (
     _loss("FourthPower", "", "real", "linear", values=reference.fourth_power),
 )
 
+OF_ROWS: dict[str, MeasureEntry] = {
+    "FourthPower": _loss(
+        "RowPower", "", "real", "linear", values=reference.fourth_power_of_rows, of_rows=True
+    ),
+    "metric fourth_power": MeasureEntry(
+        "metric row_power",
+        "metrics",
+        "row_power",
+        "",
+        "real",
+        "linear",
+        values=reference.fourth_power_of_rows,
+        function="row_power",
+        of_rows=True,
+    ),
+}
+"""Beside one's own losses and metrics of positions, those that give a number for each row."""
+
 MEASURES: dict[str, MeasureEntry] = {
     entry.name: entry for entry in (*_LOSS_ENTRIES, *METRIC_ENTRIES)
 }
+
+_ENTRIES = {**MEASURES, **{entry.name: entry for entry in OF_ROWS.values()}}
 
 OUTPUTS: dict[str, tuple[str, ...]] = {
     "two outputs": ("MeanSquaredError", "CategoricalCrossentropy"),
@@ -242,6 +274,7 @@ _BASE = "the base class of others"
 _MATRIX = "documented for outputs of shape (batch, units) alone"
 _ROWS = "one number for a whole row: there is none for each of its steps"
 _OWN = "takes values, not labels and predictions: no model can be compiled with it"
+_INHERITED = "takes values, not labels and predictions: `Prediction{}` is made of it"
 
 EXCLUDED: dict[str, dict[str, str]] = {
     "losses": {
@@ -249,18 +282,14 @@ EXCLUDED: dict[str, dict[str, str]] = {
         "Reduction": "the names of reductions, of Keras 2",
         "CTC": _ROWS,
         "Circle": _MATRIX,
-        "CategoricalGeneralizedCrossEntropy": _MATRIX,
     },
     "metrics": {
         "Metric": _BASE,
-        "Mean": _OWN,
+        "Mean": _INHERITED.format("Mean"),
         "MeanTensor": _OWN,
-        "Sum": _OWN,
+        "Sum": _INHERITED.format("Sum"),
         "MeanMetricWrapper": "what metrics given as functions become: they are given so too",
         "MeanRelativeError": "takes a normalizer of the shape of the labels, so of one length",
-        "R2Score": _MATRIX,
-        "PearsonCorrelation": _MATRIX,
-        "ConcordanceCorrelation": _MATRIX,
     },
 }
 """Public classes of `keras.losses` and `keras.metrics` that are not in the catalogue, and why."""
@@ -275,7 +304,7 @@ FUNCTIONS_EXCLUDED: dict[str, dict[str, str]] = {
         **dict.fromkeys(("deserialize", "get", "serialize"), _PLUMBING),
         "ctc": _ROWS,
         "circle": _MATRIX,
-        "categorical_generalized_cross_entropy": _MATRIX,
+        "categorical_generalized_cross_entropy": "has no default of `q`, which nobody gives",
     },
     "metrics": {
         **dict.fromkeys(("deserialize", "get", "serialize"), _PLUMBING),
@@ -292,8 +321,6 @@ FUNCTIONS_EXCLUDED: dict[str, dict[str, str]] = {
         **dict.fromkeys(
             ("sparse_top_k_categorical_accuracy", "top_k_categorical_accuracy"), _FIXED
         ),
-        "pearson_correlation": _MATRIX,
-        "concordance_correlation": _MATRIX,
     },
 }
 """Public functions that are not in the catalogue, and why."""
@@ -313,6 +340,7 @@ ALIASES: dict[str, str] = {alias: name for name, all_ in _SHORT.items() for alia
 def measure_of(name: str) -> MeasureEntry:
     """The entry of a loss or metric, of several outputs that of the first; ValueError for none."""
     name = OUTPUTS.get(name, (name,))[0]
-    if name not in MEASURES:
+    found = _ENTRIES.get(name)
+    if found is None:
         raise ValueError(f"measure {name!r} is not in the catalogue")
-    return MEASURES[name]
+    return found

@@ -187,7 +187,8 @@ class MeasureEntry:
     number, or one for each threshold, from the positions of shape `(position, units)` and their
     weights, NaN where a prediction lies so close to a threshold that rounding decides. `function`
     is the name under which it is a plain function, `word` another by which `compile` knows it,
-    `scale` how large a number may come out for inputs around 1.
+    `scale` how large a number may come out for inputs around 1. One `of_rows` has `values` that
+    give a number for each row, from labels and predictions of shape `(batch, ..., units)`.
     """
 
     name: str
@@ -205,6 +206,7 @@ class MeasureEntry:
     units: tuple[int, ...] = (2, 3)
     scale: float = 1.0
     ranks: tuple[int, ...] = (2, 3, 4)
+    of_rows: bool = False
     since: str = ""
     until: str = ""
 

@@ -142,6 +142,23 @@ METRIC_ENTRIES: tuple[MeasureEntry, ...] = (
         values=reference.fourth_power,
         function="fourth_power",
     ),
+    *(
+        _metric(
+            cls,
+            "regression_metrics",
+            "real",
+            "linear",
+            values=values,
+            function=function,
+            units=(3,),  # of two the one correlation is 1 or -1, whatever they are
+            since="3.7",
+        )
+        for cls, function, values in (
+            ("PearsonCorrelation", "pearson_correlation", reference.pearson),
+            ("ConcordanceCorrelation", "concordance_correlation", reference.concordance),
+        )
+    ),
+    _metric("PredictionMean", "", "real", "linear", values=reference.predicted),
     _metric("Accuracy", "accuracy_metrics", "classes", "identity", values=reference.equal),
     _metric(
         "BinaryAccuracy",
@@ -189,6 +206,20 @@ METRIC_ENTRIES: tuple[MeasureEntry, ...] = (
         units=(3,),
     ),
     # -- metrics of all positions together ---------------------------------------------------
+    _metric("PredictionSum", "", "real", "linear", whole=reference.sum_of_predicted),
+    # "2D inputs with shape (batch_size, output_dim)".
+    _metric(
+        "R2Score",
+        "regression_metrics",
+        "real",
+        "linear",
+        whole=reference.determination,
+        domains={"class_aggregation": ("uniform_average", "variance_weighted_average", None)},
+        ranks=(2,),
+        units=(1, 3),
+        scale=50.0,
+        since="2.13",
+    ),
     *(
         _metric(
             cls,

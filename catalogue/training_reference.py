@@ -90,6 +90,16 @@ def fourth_power(y: np.ndarray, p: np.ndarray, arguments: Arguments) -> Any:
     return ((y - p) ** 4).mean(-1)
 
 
+def fourth_power_of_rows(y: np.ndarray, p: np.ndarray, arguments: Arguments) -> Any:
+    """The mean of fourth powers of each row, as losses of one's own compute it."""
+    return ((y - p) ** 4).mean(tuple(range(1, p.ndim)))
+
+
+def predicted(y: np.ndarray, p: np.ndarray, arguments: Arguments) -> Any:
+    """The mean of predictions."""
+    return p.mean(-1)
+
+
 def absolute(y: np.ndarray, p: np.ndarray, arguments: Arguments) -> Any:
     """`mean(abs(y_true - y_pred))`."""
     return np.abs(y - p).mean(-1)
@@ -127,6 +137,19 @@ def cosine(y: np.ndarray, p: np.ndarray, arguments: Arguments) -> Any:
 def cosine_loss(y: np.ndarray, p: np.ndarray, arguments: Arguments) -> Any:
     """The negative of the cosine."""
     return -cosine(y, p, arguments)
+
+
+def pearson(y: np.ndarray, p: np.ndarray, arguments: Arguments) -> Any:
+    """Pearson's coefficient: the mean product of both, each less its mean and by its deviation."""
+    y, p = (side - side.mean(-1, keepdims=True) for side in (y, p))
+    return (y * p).mean(-1) / (y.std(-1) * p.std(-1))
+
+
+def concordance(y: np.ndarray, p: np.ndarray, arguments: Arguments) -> Any:
+    """`2 * covariance / (var(y) + var(p) + square(mean(y) - mean(p)))`."""
+    apart = y.mean(-1) - p.mean(-1)
+    y, p = (side - side.mean(-1, keepdims=True) for side in (y, p))
+    return 2 * (y * p).mean(-1) / (y.var(-1) + p.var(-1) + apart**2 + _EPSILON)
 
 
 def _unit(x: np.ndarray) -> Any:
@@ -170,6 +193,12 @@ def categorical_focal(y: np.ndarray, p: np.ndarray, arguments: Arguments) -> Any
 def sparse_crossentropy(y: np.ndarray, p: np.ndarray, arguments: Arguments) -> Any:
     """`-log p` of the class that the label names."""
     return -np.log(_of_class(_probabilities(p, arguments), y))
+
+
+def generalized(y: np.ndarray, p: np.ndarray, arguments: Arguments) -> Any:
+    """`(1 - p ** q) / q` of the class that the label names."""
+    q = arguments.get("q", 0.5)
+    return (1 - _of_class(p, y) ** q) / q
 
 
 def divergence(y: np.ndarray, p: np.ndarray, arguments: Arguments) -> Any:
@@ -421,6 +450,30 @@ def root_mean_squared(y: np.ndarray, p: np.ndarray, w: np.ndarray, arguments: Ar
     total = w.sum(dtype=p.dtype)
     mean = (np.square(y - p).mean(-1) * w).sum(dtype=p.dtype) / total if total else np.nan
     return np.sqrt(mean)
+
+
+def sum_of_predicted(y: np.ndarray, p: np.ndarray, w: np.ndarray, arguments: Arguments) -> Any:
+    """The weighted sum of predictions."""
+    return (p * w.reshape(-1, *[1] * (p.ndim - 1))).sum(dtype=p.dtype)
+
+
+def determination(y: np.ndarray, p: np.ndarray, w: np.ndarray, arguments: Arguments) -> Any:
+    """`1 - sum((y - p) ** 2) / sum((y - mean(y)) ** 2)` of each output, or their aggregate.
+
+    Labels that hardly differ leave nothing to divide by: what rounds is up to 50 times as much.
+    """
+    w = w[:, None]
+    count = w.sum()
+    total = (w * np.square(y - (w * y).sum(0) / count)).sum(0) if count else np.zeros(1)
+    if (total < 0.02 * (w * np.square(y)).sum(0) + _MARGIN).any():
+        return np.nan
+    scores = 1 - (w * np.square(y - p)).sum(0) / total
+    how = arguments.get("class_aggregation", "uniform_average")
+    if how == "uniform_average":
+        scores = scores.mean()
+    elif how == "variance_weighted_average":
+        scores = (scores * total).sum() / total.sum()
+    return scores
 
 
 def binary_overlap(y: np.ndarray, p: np.ndarray, w: np.ndarray, arguments: Arguments) -> Any:

@@ -209,6 +209,7 @@ def training_grouping(case: TrainingCase) -> Plan:
     family="training",
     source=f"{_GUIDE}; a step without anything valid has nothing to learn from: rule of contracts",
     level="should",
+    of=lambda layer: layer != "metric R2Score",  # of less than two samples there is no variance
     applies=masked,
     choices=("all masked",),
     share=2,
@@ -245,7 +246,7 @@ def all_masked(case: TrainingCase) -> Plan:
     family="training",
     source="SGD updates by the gradient of the loss (keras.io/api/optimizers/sgd), which is over "
     "valid steps",
-    of=lambda layer: measure_of(layer).kind == "losses",
+    of=lambda layer: measure_of(layer).kind == "losses" and measure_of(layer).stepped,
     applies=lambda case: (
         case.trains and by_valid_steps(case) and all(map(_compactable, (case, *case.beside)))
     ),

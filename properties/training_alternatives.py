@@ -10,13 +10,14 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from catalogue.expressions import Expression, Output, expression
+from catalogue.expressions import Expression, Output, expression, literal
 from catalogue.training import STANDING
 from catalogue.training_cases import TrainingCase
 from catalogue.training_steps import Given
 from properties.comparisons import Agrees, Plan
 from properties.training_forms import traced_step
 from properties.training_setting import TrainingSetting, halves, longer, still
+from properties.training_weights import rows_and_square
 
 __all__ = ["TRAINING_ALTERNATIVES"]
 
@@ -40,6 +41,15 @@ def _variants(setting: TrainingSetting) -> dict[str, tuple[Given, ...]]:
 
 def padding_counted_as_valid(case: TrainingCase) -> Plan:
     """The metric is what it is of the same model without any mask."""
+    return _as_without_mask(case, lambda weighed: True)
+
+
+def padding_counted_where_nothing_is_weighed(case: TrainingCase) -> Plan:
+    """A metric that is given no weights is what it is of the same model without any mask."""
+    return _as_without_mask(case, lambda weighed: not weighed)
+
+
+def _as_without_mask(case: TrainingCase, counts: Callable[[bool], bool]) -> Plan:
     setting = TrainingSetting(still(case))
     setting.model()
     setting.model("absent", "plain")
@@ -48,7 +58,13 @@ def padding_counted_as_valid(case: TrainingCase) -> Plan:
         setting.train(name, *batches)
         unmasked = (dataclasses.replace(one, mask=None) for one in batches)
         setting.train(f"{name}_plain", *unmasked, model="plain", way=traced_step(setting.case))
-        agree += _same_metric(setting, name, f"{name}_plain")
+        weights = setting.case.sample_weight != "absent"
+        if counts(weights and case.weighted):
+            agree += _same_metric(setting, name, f"{name}_plain")
+        if case.twin and counts(weights and not case.weighted):
+            *_, twin = setting.twin()
+            left, right = (Output(f"{one}.metric", twin.index) for one in (name, f"{name}_plain"))
+            agree.append(Agrees("twin metric", left, right, setting.tolerance))
     return Plan(tuple(setting.steps), tuple(agree))
 
 
@@ -219,6 +235,24 @@ def _repeated(case: TrainingCase, shape: tuple[int, ...]) -> Plan:
     return Plan(tuple(setting.steps), (Agrees("loss", Output("a"), plain, setting.tolerance),))
 
 
+def rows_weighed_by_columns_of_the_mask(case: TrainingCase) -> Plan:
+    """The number of a row counts as often as the step of its number is valid in all rows."""
+    settings = rows_and_square(case)
+    setting = settings["square"]
+    weights = setting.weights()
+    rows = setting.of_rows()
+    valid = setting.case.valid(0)
+    factors = (valid * (1 if weights is None else weights.value())).sum(0)
+    total = (rows * factors).sum()
+    if setting.case.reduction != "sum":
+        by_weights = setting.case.reduction == "mean_with_sample_weight"
+        total = total / (factors.sum() if by_weights else valid.sum())
+    right = literal(np.float64(total + setting.penalty), "expected")
+    loss = setting.results("square")["loss"]
+    found = Agrees("loss, square", loss, right, setting.tolerance)
+    return Plan((*settings["drawn"].steps, *setting.steps), (found,))
+
+
 def arguments_forgotten_in_files(case: TrainingCase) -> Plan:
     """A model that was saved and loaded is one whose loss has but its reduction from its user."""
     case = msgspec.structs.replace(case, way="train step" if case.trains else "test step")
@@ -237,6 +271,7 @@ TRAINING_ALTERNATIVES: dict[str, Callable[[TrainingCase], Plan]] = {
     function.__name__.replace("_", " "): function
     for function in (
         padding_counted_as_valid,
+        padding_counted_where_nothing_is_weighed,
         weights_cut_to_whole_numbers,
         weights_of_rows_on_steps,
         masks_multiplied_last_axes_side_by_side,
@@ -245,5 +280,6 @@ TRAINING_ALTERNATIVES: dict[str, Callable[[TrainingCase], Plan]] = {
         weights_of_more_steps_repeat_the_loss,
         weights_of_units_repeat_the_loss,
         arguments_forgotten_in_files,
+        rows_weighed_by_columns_of_the_mask,
     )
 }

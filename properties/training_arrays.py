@@ -110,11 +110,14 @@ class TrainingArrays:
             return expression("mask.astype('float32')", hint, mask=self.mask(place))
         rng = f"np.random.default_rng({batch.seed + 2})"
         if case.sample_weight == "rows":
-            return expression(f"{rng}.uniform(0.5, 2, {batch.batch}).astype('float32')", hint)
+            drawn = f"{rng}.uniform(0.5, 2, {batch.batch})"
+            if case.pooled:  # rows are all that there is: some of them are discarded
+                drawn = f"({drawn} * ({_some(batch.seed, (batch.batch,))}))"
+            return expression(f"{drawn}.astype('float32')", hint)
         if case.sample_weight == "steps":
             shape = (batch.batch, batch.max_len)
             # A step of weight 0 is valid all the same: it is one of those that a mean divides by.
-            some = f"np.random.default_rng({batch.seed + 3}).random({shape}) < 0.8"
+            some = _some(batch.seed, shape)
             drawn = f"({rng}.uniform(0.5, 2, {shape}) * ({some})).astype('float32')"
             padding = _padding(content or case.weights_hold, shape, batch.seed)
             return self._holding(place, "w", drawn, padding, 0)
@@ -131,6 +134,11 @@ class TrainingArrays:
             self.weights(place, contents.get("weights")),
             tuple(map(int, self.case.valid(place).sum(1))) if padded else (),
         )
+
+
+def _some(seed: int, shape: tuple[int, ...]) -> str:
+    """The source of an array that is True at four of five places."""
+    return f"np.random.default_rng({seed + 3}).random({shape}) < 0.8"
 
 
 def _padding(content: Content, shape: tuple[int, ...], seed: int) -> str:

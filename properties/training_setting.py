@@ -31,6 +31,8 @@ class TrainingSetting(TrainingArrays):
     def __init__(self, case: TrainingCase) -> None:
         super().__init__(case)
         self.steps: list[Any] = []
+        # Whether a row without a valid step counts where a measure has a number for each row.
+        self.every_row = False
         # Those of the outputs beside its own: of these arrays, layers and references are asked.
         self.beside = tuple(map(TrainingSetting, case.beside))
         for which, one in enumerate(self.beside, 1):
@@ -309,13 +311,16 @@ class TrainingSetting(TrainingArrays):
             y = self.labels().value()
             y = y if entry.labels == "sparse" else y.astype(dtype)
             w = None if weights is None else weights.value().astype(dtype)
-            valid = case.counted(0)
+            valid: Any = case.counted(0)
+            counts: Any = self.counts()
+            if entry.of_rows:
+                valid = counts = valid.reshape(len(valid), -1).any(axis=1) | self.every_row
             if case.weighs:
                 valid = np.ones_like(valid)
             arguments = {**entry.fixed, **case.arguments}
             if entry.kind == "losses" and entry.values is not None:
                 values = entry.values(y, p, arguments)
-                return reduced(values, self.counts(), w, case.reduction)
+                return reduced(values, counts, w, case.reduction)
             if entry.kind == "metrics" and not case.weighted:
                 w = None
             if entry.values is not None:
@@ -326,6 +331,13 @@ class TrainingSetting(TrainingArrays):
             kept = factors > 0
             assert entry.whole is not None
             return np.asarray(entry.whole(y[kept], p[kept], factors[kept], arguments), dtype)
+
+    def of_rows(self) -> np.ndarray:
+        """The number of each row of the first batch, where the measure gives one."""
+        assert self.entry.values is not None
+        predictions = self._predictions("float64")
+        labels = self.labels().value().astype("float64")
+        return np.asarray(self.entry.values(labels, predictions, self.case.arguments))
 
     def _predictions(self, dtype: str) -> np.ndarray:
         x: np.ndarray = self.inputs().value().astype(dtype)

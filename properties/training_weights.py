@@ -9,15 +9,15 @@ import msgspec
 import numpy as np
 
 from catalogue.expressions import Expression, expression, literal
-from catalogue.training import OUTPUTS, STANDING, measure_of
-from catalogue.training_cases import TrainingCase, without_axis
+from catalogue.training import OF_ROWS, OUTPUTS, STANDING, measure_of
+from catalogue.training_cases import GivenAs, TrainingCase, without_axis
 from catalogue.training_reference import root_mean_squared
 from catalogue.training_steps import Given
 from properties.comparisons import Agrees, Plan
 from properties.registry import declare
 from properties.training_setting import TrainingSetting
 
-__all__: list[str] = []
+__all__ = ["rows_and_square"]
 
 _INNER = 2  # positions inside each step
 
@@ -155,3 +155,61 @@ def weights_of_positions(case: TrainingCase) -> Plan:
     right = literal(expected, "expected")
     found = Agrees(name, setting.results("a")[name], right, tolerance, "should")
     return Plan(tuple(setting.steps), (found,))
+
+
+@declare(
+    family="training",
+    source="tf.keras.Model.compile (a loss of one's own gives 'per-sample or per-timestep loss "
+    "values'); a mask whose shape fits no documented form is refused, never broadcast",
+    level="should",
+    of=lambda layer: layer in OF_ROWS,
+    applies=lambda case: (
+        case.reduction is not None
+        and case.policy == "float32"
+        and case.mask != "weights"
+        and case.sample_weight != "steps"
+        and case.way != "mask as weights"
+    ),
+    share=2,
+    dear=True,
+)
+def number_for_each_row(case: TrainingCase) -> Plan:
+    """Where a loss or metric gives a number for each row, the mask of steps is refused, or rows
+    count alike; also where there are as many rows as steps."""
+    steps, found = [], []
+    for step, setting in rows_and_square(case).items():
+        steps += setting.steps
+        # Nobody says whether a row of nothing counts.
+        either = []
+        for setting.every_row in (False, True):
+            expected, tolerance = setting.expected()
+            either.append(expected)
+        if np.isnan(either).any():
+            continue
+        name = "metric" if setting.entry.kind == "metrics" else "loss"
+        left = setting.results(step)[name]
+        nearer = expression(
+            "e[np.abs(e - a).argmin()]", e=literal(np.array(either), "either"), a=left
+        )
+        masked = case.mask != "absent" and not case.pooled
+        name += ", square" if step == "square" else ""
+        found.append(Agrees(name, left, nearer, tolerance, "should", refusable=masked))
+    return Plan(tuple(steps), tuple(found))
+
+
+def rows_and_square(case: TrainingCase) -> dict[str, TrainingSetting]:
+    """A model with a measure of rows given the case's batch, and one of as many rows as steps."""
+    entry = OF_ROWS[case.measure]
+    given_as: GivenAs = "function" if entry.plain else "object"
+    case = msgspec.structs.replace(case, measure=entry.name, given_as=given_as)
+    first = case.batches[0]
+    rows = min(max(first.batch, 3), 5)
+    square = tuple("1" * (row + 1) + "0" * (rows - row - 1) for row in range(rows))
+    found = {}
+    for step, mask in (("drawn", first.mask), ("square", square)):
+        batch = msgspec.structs.replace(first, mask=mask)
+        found[step] = TrainingSetting(msgspec.structs.replace(case, batches=(batch,)))
+        if step == "drawn":
+            found[step].model()
+        found[step].train(step)
+    return found

@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 from execution.implementation import Implementation
+from selftest import defective_customs as customs
 from selftest import defective_measures as measures
 from selftest import defective_models as models
 from selftest.defective_measures import Overrides
@@ -43,6 +44,20 @@ def _defect(
 
 
 TRAINING_DEFECTS: list[TrainingDefect] = [
+    _defect(
+        "rows by length",
+        "A number for each row counts as often as the row has valid steps.",
+        "number_for_each_row",
+        "FourthPower",
+        customs.rows_by_length,
+    ),
+    _defect(
+        "mean of one's own forgets the mask",
+        "A metric of one's own uses weights of samples, and not the mask beside them.",
+        (_REDUCTION, "weights_alignment"),
+        "metric PredictionMean",
+        customs.mean_forgets_the_mask,
+    ),
     _defect("mask ignored", "All steps count.", _REDUCTION, _SUM, measures.loss(measures.ignored)),
     _defect(
         "divided by all steps",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from catalogue import training_reference as reference
-from catalogue.training import ALIASES, EXCLUDED, FUNCTIONS_EXCLUDED, MEASURES, OUTPUTS
+from catalogue.training import ALIASES, EXCLUDED, FUNCTIONS_EXCLUDED, MEASURES, OF_ROWS, OUTPUTS
 from catalogue.training_cases import MeasureEntry
 
 __all__ = ["PAGE", "table"]
@@ -63,6 +63,8 @@ def table() -> str:
         )
         for name, entry in MEASURES.items()
     ]
+    lines += ["", "## A number for each row", "", _row("beside", "is"), _row("---", "---")]
+    lines += [_row(f"`{name}`", f"`{one.name}` (one's own)") for name, one in OF_ROWS.items()]
     lines += ["", "## Several outputs", "", _row("name", "outputs"), _row("---", "---")]
     lines += [
         _row(f"`{name}`", ", ".join(f"`{one}`" for one in each)) for name, each in OUTPUTS.items()

@@ -139,7 +139,8 @@ def training_configurations(
         # A loss for each position is for loops of one's own, of a single loss.
         "reduction": [one for one in reductions if one != "none" or not beside],
         "given as": _forms(entry),
-        "weighted": (False,) if loss else (False, True, True),
+        # Of outputs that are rows weights say most: there is no mask.
+        "weighted": (False,) if loss else (False, True, True) if entry.stepped else (True, False),
         "once": (0, 1, 2),
         "units": entry.units,
         "penalty": (False, False, True) if loss else (False,),
@@ -237,7 +238,8 @@ def _configuration(
         mask=mask,
         sample_weight=sample_weight,
         # Else weights would act on nothing.
-        weighted=chosen["weighted"] or (not loss and (mask, sample_weight) in _WEIGHED),
+        weighted=chosen["weighted"]
+        or (not loss and entry.stepped and (mask, sample_weight) in _WEIGHED),
         way=way,
         units=chosen["units"],
         inner=_INNER if rank > _STEPS else 0,

@@ -1,0 +1,39 @@
+"""Losses and metrics of one's own with something wrong in what becomes of masks and weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["mean_forgets_the_mask", "rows_by_length"]
+
+
+def rows_by_length(keras: Any, tf: Any) -> dict[str, Any]:
+    """A row's number counts as often as it has valid steps."""
+
+    class RowPower(keras.losses.Loss):
+        def call(self, y_true: Any, y_pred: Any) -> Any:
+            powers = (tf.cast(y_true, y_pred.dtype) - y_pred) ** 4
+            return tf.reduce_mean(powers, axis=list(range(1, len(y_pred.shape))))
+
+        def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+            mask = getattr(y_pred, "_keras_mask", None)
+            plain = tf.identity(y_pred)
+            if mask is None:
+                return super().__call__(y_true, plain, sample_weight)
+            counts = tf.reduce_sum(tf.cast(mask, plain.dtype), axis=1)
+            weights = counts / tf.reduce_mean(counts)
+            if sample_weight is not None:
+                weights *= tf.cast(sample_weight, plain.dtype)
+            return super().__call__(y_true, plain, weights)
+
+    return {"losses.RowPower": RowPower}
+
+
+def mean_forgets_the_mask(keras: Any, tf: Any) -> dict[str, Any]:
+    """Weights of samples are used, and the mask beside them is not."""
+
+    class PredictionMean(keras.metrics.Mean):
+        def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+            return super().update_state(tf.identity(y_pred), sample_weight=sample_weight)
+
+    return {"metrics.PredictionMean": PredictionMean}
