@@ -16,6 +16,7 @@ from catalogue.training_cases import TrainingCase
 from catalogue.training_steps import Given
 from properties.comparisons import Agrees, Plan
 from properties.training_forms import traced_step
+from properties.training_labels import with_other_labels
 from properties.training_setting import TrainingSetting, halves, longer, still
 from properties.training_weights import rows_and_square
 
@@ -253,6 +254,32 @@ def rows_weighed_by_columns_of_the_mask(case: TrainingCase) -> Plan:
     return Plan((*settings["drawn"].steps, *setting.steps), (found,))
 
 
+def labels_without_units_averaged_over_steps(case: TrainingCase) -> Plan:
+    """A row has the mean of its steps, masked or not, and weights are multiplied by that."""
+    setting = with_other_labels(case)
+    values, mask, weights = setting.of_rows(), setting.case.valid(0), setting.weights()
+    found = []
+    for step, name, rows in (("b", "loss", slice(None)), ("b_first", "loss of one row", slice(1))):
+        each, factors = values[rows].mean(axis=1), np.ones(())
+        if case.mask in ("travelling", "masking"):
+            factors = mask[rows].astype(float)
+            if case.reduction == "sum_over_batch_size" and factors.any():
+                factors *= factors.size / factors.sum()
+        weighed = np.ones(()) if weights is None else weights.value()[rows]
+        try:
+            total = (each * factors * weighed).sum()
+        except ValueError:
+            continue  # these do not fit, and are refused
+        factors = factors * weighed
+        if case.reduction != "sum":
+            by_weights = case.reduction == "mean_with_sample_weight"
+            count = factors.sum() if by_weights else (each * factors).size
+            total = total / count if count else 0.0
+        right = literal(np.float64(total), "expected")
+        found.append(Agrees(name, Output(step), right, setting.tolerance))
+    return Plan(tuple(setting.steps), tuple(found))
+
+
 def arguments_forgotten_in_files(case: TrainingCase) -> Plan:
     """A model that was saved and loaded is one whose loss has but its reduction from its user."""
     case = msgspec.structs.replace(case, way="train step" if case.trains else "test step")
@@ -281,5 +308,6 @@ TRAINING_ALTERNATIVES: dict[str, Callable[[TrainingCase], Plan]] = {
         weights_of_units_repeat_the_loss,
         arguments_forgotten_in_files,
         rows_weighed_by_columns_of_the_mask,
+        labels_without_units_averaged_over_steps,
     )
 }

@@ -332,7 +332,7 @@ def _simpler_configurations(case: TrainingCase) -> Iterator[TrainingCase]:
         yield replace(case, sample_weight="absent")
     if case.inner:
         yield replace(case, inner=0)
-    if case.pooled and case.sample_weight != "rows":
+    if case.pooled and case.sample_weight != "rows" and entry.stepped:
         yield replace(case, pooled=False)
     if case.way in ("compute_loss", "mask as weights") and not entry.plain:
         yield replace(case, way="custom loop")

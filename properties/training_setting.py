@@ -19,7 +19,7 @@ from catalogue.training_steps import Batch, Given, Head, Measure, Model, Train
 from properties.comparisons import Agrees, Level, Tolerance, rounding_between
 from properties.training_arrays import TrainingArrays
 
-__all__ = ["TrainingSetting", "halves", "longer", "still"]
+__all__ = ["TrainingSetting", "halves", "longer", "some_rows", "still"]
 
 
 _PENALTY = 0.01  # of Keras' "l2", by the sum of squares
@@ -412,10 +412,10 @@ def halves(setting: TrainingSetting) -> list[Batch]:
     rows = setting.case.batches[0].batch
     whole = setting.batch(setting.given())
     places = (slice(rows // 2), slice(rows // 2, rows))
-    return [tuple(_rows(one, place) for one in whole) for place in places]
+    return [tuple(some_rows(one, place) for one in whole) for place in places]
 
 
-def _rows(given: Given, place: slice) -> Given:
+def some_rows(given: Given, place: slice) -> Given:
     """Some rows of a batch."""
 
     def some(array: Expression | None) -> Expression | None:

@@ -1,10 +1,10 @@
-"""Losses and metrics of one's own with something wrong in what becomes of masks and weights."""
+"""Losses and metrics with something wrong in forms that only some users give them."""
 
 from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["mean_forgets_the_mask", "rows_by_length"]
+__all__ = ["labels_shifted", "mean_forgets_the_mask", "rows_by_length"]
 
 
 def rows_by_length(keras: Any, tf: Any) -> dict[str, Any]:
@@ -37,3 +37,10 @@ def mean_forgets_the_mask(keras: Any, tf: Any) -> dict[str, Any]:
             return super().update_state(tf.identity(y_pred), sample_weight=sample_weight)
 
     return {"metrics.PredictionMean": PredictionMean}
+
+
+def labels_shifted(tf: Any, real: Any, y: Any, p: Any, w: Any) -> Any:
+    """Labels without an axis of units are those of the step, or row, before."""
+    if len(y.shape) < len(p.shape):
+        y = tf.roll(tf.convert_to_tensor(y)[..., None], 1, axis=len(y.shape) - 1)
+    return real(y, p, w)

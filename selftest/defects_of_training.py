@@ -52,6 +52,13 @@ TRAINING_DEFECTS: list[TrainingDefect] = [
         customs.rows_by_length,
     ),
     _defect(
+        "labels without units shifted",
+        "Labels without an axis of units are those of the step before.",
+        "labels_of_other_rank",
+        _SUM,
+        measures.loss(customs.labels_shifted),
+    ),
+    _defect(
         "mean of one's own forgets the mask",
         "A metric of one's own uses weights of samples, and not the mask beside them.",
         (_REDUCTION, "weights_alignment"),
