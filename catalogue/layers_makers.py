@@ -182,6 +182,18 @@ def embedded(given: Given) -> np.ndarray:
     return rows if valid is None else np.where(valid[..., None], rows, rows.dtype.type(np.nan))
 
 
+def _by_inner_token(case: LayerCase) -> np.ndarray | None:
+    """As `_by_token`, of an Embedding in a wrapper."""
+    return kept(case) if case.spec.get("layer.mask_zero") else None
+
+
+def _inner_embedded(given: Given) -> np.ndarray:
+    """What an Embedding in a wrapper gives."""
+    (tokens,), (table,) = given.inputs, given.weights
+    rows, valid = np.asarray(table[tokens.astype("int64")]), _by_inner_token(given.case)
+    return rows if valid is None else np.where(valid[..., None], rows, rows.dtype.type(np.nan))
+
+
 _CARRIED_TOKENS = "Embedding(masked tokens)"
 
 
@@ -301,6 +313,25 @@ ENTRIES = (
         source=token_source,
         autocast=False,
         since="3.12",
+    ),
+    # "A layer that has either a kernel or an embeddings attribute"; training normalizes these.
+    LayerEntry(
+        "SpectralNormalization(Embedding)",
+        "layers/normalization_layers/spectral_normalization",
+        _by_inner_token,
+        _inner_embedded,
+        isolates=False,
+        made=True,
+        of="SpectralNormalization",
+        fixed={"layer": Spec("Embedding", EMBEDDING)},
+        domains={"layer.mask_zero": (False, True)},
+        trainings=(None, False),
+        sequences=Sequences(rests=((),)),
+        weights=lambda spec, shapes: [(TOKENS, 3)],
+        source=token_source,
+        autocast=False,
+        most=6,
+        since="2.13",
     ),
     # "If True, the layer will perform a linear projection from output_dim to input_dim": of each
     # step by itself, so that by rule 1 its mask is that of its input.
