@@ -11,11 +11,14 @@ from catalogue.expressions import Expression
 from catalogue.specs import Argument, Spec
 from catalogue.training_cases import GivenAs, Kind, Nest, Way
 
-__all__ = ["Batch", "Compiled", "Form", "Given", "Head", "Measure", "Model", "Train"]
+__all__ = ["TEACHER", "Batch", "Compiled", "Form", "Given", "Head", "Measure", "Model", "Train"]
 
 Compiled = Literal["", "eagerly", "by XLA", "two batches at once", "afresh"]
 """How a model is compiled: for the mode that it is run in, or otherwise; or so that nothing of it
 has been traced."""
+
+TEACHER = 77
+"""The seed of the weights of every teacher."""
 
 Form = Literal["dataset", "uncounted", "generator", "PyDataset", "arrays"]
 """How `fit` and `evaluate` are given several batches, or a single one as arrays."""
@@ -65,7 +68,9 @@ class Model:
     The optimizer is plain SGD of learning rate 1: an update is the gradient. Several outputs are
     spoken of by place or by name (`nest`), and called `a`, `b`, ... ; their losses are weighed by
     `loss_weights`, where there are any. A `saved` model is one that was saved and loaded since.
-    A model may be `compiled` otherwise than for the mode that it is run in.
+    A model may be `compiled` otherwise than for the mode that it is run in. A `distilled` one is
+    the student of a Distiller, which weighs the student's own loss by this number, and by the rest
+    to one how far it is from a teacher of the same layers and other weights.
     """
 
     name: str
@@ -75,6 +80,7 @@ class Model:
     loss_weights: tuple[float, ...] = ()
     saved: bool = False
     compiled: Compiled = ""
+    distilled: float | None = None
 
     def options(self, mode: str) -> dict[str, Any]:
         """What `compile` is told of how to run."""

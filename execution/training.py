@@ -13,8 +13,9 @@ from catalogue import weights as drawn_weights
 from catalogue.custom_measures import CUSTOM_MEASURES
 from catalogue.specs import Spec
 from catalogue.training_cases import DATASETS, LOOPS, TRAINS
-from catalogue.training_steps import Batch, Head, Measure, Model, Train
+from catalogue.training_steps import TEACHER, Batch, Head, Measure, Model, Train
 from execution.implementation import Implementation, variable_of
+from execution.products import Inapplicable
 from execution.results import Counters
 from execution.training_data import Datasets, flat, nested, parted, specs_of, structured, values_of
 
@@ -64,7 +65,10 @@ class Models:
 
     def built(self, step: Model) -> _Compiled:
         """The compiled model, with its weights at the start and no metrics seen."""
-        key = (repr(step.heads), step.nest, step.loss_weights, step.saved, step.compiled)
+        key = (
+            *(repr(step.heads), step.nest, step.loss_weights),
+            *(step.saved, step.compiled, step.distilled),
+        )
         compiled = self._models.get(key)
         if compiled is None:
             with self.counters.of("compile"):
@@ -73,6 +77,29 @@ class Models:
         return compiled
 
     def _compiled(self, step: Model) -> _Compiled:
+        keras = self.implementation.keras
+        model, lasts = self._network(step)
+        if step.distilled is not None:
+            model, lasts = self._student(step, model, lasts)
+        losses = [self._measure(head.loss) for head in step.heads]
+        options = step.options(self.mode)
+        if len(step.heads) > 1 and step.loss_weights:
+            options["loss_weights"] = nested(step, list(step.loss_weights), list)
+        model.compile(
+            optimizer=keras.optimizers.SGD(1.0),
+            loss=nested(step, losses, list),
+            metrics=self._measures(step, [head.metrics for head in step.heads]),
+            weighted_metrics=self._measures(step, [head.weighted_metrics for head in step.heads]),
+            **options,
+        )
+        if step.saved:
+            with self.counters.of("save and load"):
+                model = self._saved_and_loaded(model)
+            lasts = [model.get_layer(layer.name) for layer in lasts]
+        return _Compiled(model, losses, [one for layer in lasts for one in layer.weights], step)
+
+    def _network(self, step: Model) -> tuple[Any, list[Any]]:
+        """The model, not compiled, and the last layer of each of its outputs."""
         keras = self.implementation.keras
         inputs: list[Any] = []
         outputs, lasts = [], []
@@ -92,22 +119,21 @@ class Models:
         model = self.implementation.overrides.get("Model", keras.Model)(
             inputs if len(inputs) > 1 else inputs[0], outputs if several else outputs[0]
         )
-        losses = [self._measure(head.loss) for head in step.heads]
-        options = step.options(self.mode)
-        if several and step.loss_weights:
-            options["loss_weights"] = nested(step, list(step.loss_weights), list)
-        model.compile(
-            optimizer=keras.optimizers.SGD(1.0),
-            loss=nested(step, losses, list),
-            metrics=self._measures(step, [head.metrics for head in step.heads]),
-            weighted_metrics=self._measures(step, [head.weighted_metrics for head in step.heads]),
-            **options,
-        )
-        if step.saved:
-            with self.counters.of("save and load"):
-                model = self._saved_and_loaded(model)
-            lasts = [model.get_layer(layer.name) for layer in lasts]
-        return _Compiled(model, losses, [one for layer in lasts for one in layer.weights], step)
+        return model, lasts
+
+    def _student(self, step: Model, student: Any, lasts: list[Any]) -> tuple[Any, list[Any]]:
+        """A Distiller of a student, and the student's last layers; the teacher's are of its own."""
+        distillation = getattr(self.implementation.keras, "distillation", None)
+        if distillation is None:
+            raise Inapplicable("there is no Distiller")
+        teacher, taught = self._network(step)
+        weights = [one for layer in taught for one in layer.weights]
+        shapes = [tuple(weight.shape) for weight in weights]
+        for weight, value in zip(weights, drawn_weights.drawn(TEACHER, shapes), strict=True):
+            weight.assign(value)
+        loss = distillation.LogitsDistillation()
+        distiller = self.implementation.overrides.get("Distiller", distillation.Distiller)
+        return distiller(teacher, student, loss, student_loss_weight=step.distilled), lasts
 
     def _saved_and_loaded(self, model: Any) -> Any:
         """A compiled model as it comes back from its file."""

@@ -12,7 +12,7 @@ from catalogue import weights
 from catalogue.custom_layers import CUSTOM_LAYERS
 from catalogue.custom_measures import BATCHES, CUSTOM_MEASURES, PADDED
 from catalogue.training_cases import LOOPS, TRAINS
-from catalogue.training_steps import Batch, Given, Head, Measure, Model, Train
+from catalogue.training_steps import TEACHER, Batch, Given, Head, Measure, Model, Train
 
 __all__ = ["print_model", "print_train"]
 
@@ -42,6 +42,17 @@ def print_model(printer: Any, step: Model, mode: str) -> None:
     given = "inputs" if len(inputs) > 1 else "inputs[0]"
     made = outputs[0] if len(outputs) == 1 else f"[{', '.join(outputs)}]"
     lines.append(f"{name} = keras.Model({given}, {made})")
+    if step.distilled is not None:
+        lines += [
+            f"student, inputs = {name}, [{', '.join(inputs)}]",
+            f"teacher = keras.Model({given}, {made})",
+            f"rng = np.random.default_rng({TEACHER})",
+            f"teacher.layers[-1].set_weights([{weights.SOURCE} "
+            "for w in teacher.layers[-1].get_weights()])",
+            "losses = keras.distillation.LogitsDistillation()",
+            f"{name} = keras.distillation.Distiller("
+            f"teacher, student, losses, student_loss_weight={step.distilled})",
+        ]
     losses = ", ".join(head.loss.source() for head in step.heads)
     lines.append(f"{name}_losses = [{losses}]")
     texts = [f"{name}_losses[{place}]" for place in range(len(step.heads))]
@@ -101,7 +112,8 @@ def print_train(printer: Any, step: Train, model: Model) -> None:
     if several:
         lines.append(f"outputs = [{step.model}.get_layer(k) for k in {list(model.names)}]")
     else:
-        lines.append(f"outputs = [{step.model}.layers[-1]]")
+        student = "" if model.distilled is None else ".student"
+        lines.append(f"outputs = [{step.model}{student}.layers[-1]]")
     lines += [
         "for layer in outputs:",
         f"    layer.set_weights([{weights.SOURCE} for w in layer.get_weights()])",

@@ -24,6 +24,7 @@ from properties import (  # noqa: F401 (they declare)
     recurrent_forms,
     recurrent_isolation,
     training,
+    training_distillation,
     training_labels,
     training_methods,
     training_penalties,

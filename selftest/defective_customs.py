@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["labels_shifted", "mean_forgets_the_mask", "rows_by_length"]
+__all__ = ["labels_shifted", "mean_forgets_the_mask", "rows_by_length", "student_unmasked"]
 
 
 def rows_by_length(keras: Any, tf: Any) -> dict[str, Any]:
@@ -44,3 +44,17 @@ def labels_shifted(tf: Any, real: Any, y: Any, p: Any, w: Any) -> Any:
     if len(y.shape) < len(p.shape):
         y = tf.roll(tf.convert_to_tensor(y)[..., None], 1, axis=len(y.shape) - 1)
     return real(y, p, w)
+
+
+def student_unmasked(keras: Any, tf: Any) -> dict[str, Any]:
+    """A student's loss knows no mask of what it predicts."""
+    if not hasattr(keras, "distillation"):
+        return {}
+
+    class Distiller(keras.distillation.Distiller):
+        def compute_loss(
+            self, x: Any = None, y: Any = None, y_pred: Any = None, *rest: Any, **named: Any
+        ) -> Any:
+            return super().compute_loss(x, y, tf.identity(y_pred), *rest, **named)
+
+    return {"Distiller": Distiller}

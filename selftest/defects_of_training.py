@@ -59,6 +59,13 @@ TRAINING_DEFECTS: list[TrainingDefect] = [
         measures.loss(customs.labels_shifted),
     ),
     _defect(
+        "student unmasked",
+        "The loss of a student in a Distiller knows no mask.",
+        "distilled_alike",
+        _SUM,
+        customs.student_unmasked,
+    ),
+    _defect(
         "mean of one's own forgets the mask",
         "A metric of one's own uses weights of samples, and not the mask beside them.",
         (_REDUCTION, "weights_alignment"),

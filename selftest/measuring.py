@@ -62,6 +62,8 @@ def _deviates(entry: Deviation, pin: Pin, runner: Runner) -> bool | None:
     case = msgspec.convert(pin.case, family.case_type)
     plan = property.function(case)
     results = runner.run(plan.steps)
+    if results.inapplicable:
+        return None
     return any(
         pin.comparison in ("*", one.comparison.name)
         and one.kind in entry.kinds

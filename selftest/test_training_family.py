@@ -416,6 +416,10 @@ def test_a_planted_defect_is_seen(defect: TrainingDefect, ground: Ground) -> Non
     """Masks and weights that are ignored, shifted, along the wrong axis: new, whatever is known."""
     if defect.name == "no valid step is NaN" and ground.implementation.keras_major == 2:
         pytest.skip("Keras 2 does so by itself")
+    if defect.name == "student unmasked" and not hasattr(
+        ground.implementation.keras, "distillation"
+    ):
+        pytest.skip("there is no Distiller")
     sight = first_sight(defect, 0, ground)
     assert sight is not None, f"{defect.description} None of {', '.join(defect.properties)} saw it"
 
