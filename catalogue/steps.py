@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from catalogue.expressions import Expression, Output
@@ -14,6 +14,7 @@ from catalogue.training_steps import Model, Train
 __all__ = [
     "Build",
     "Call",
+    "Configuration",
     "Define",
     "File",
     "Gradient",
@@ -160,6 +161,16 @@ class OutputShape:
 
 
 @dataclasses.dataclass(frozen=True)
+class Configuration:
+    """Ask `get_config` of the layer; hands back, of each of these arguments, whether it is there as
+    it was given."""
+
+    name: str
+    layer: str
+    arguments: Mapping[str, bool | int | float | str | None]
+
+
+@dataclasses.dataclass(frozen=True)
 class SymbolicShape:
     """Call the layer on a symbolic `keras.Input`; hands back one tuple for each output.
 
@@ -218,6 +229,7 @@ Step = (
     | Call
     | Gradient
     | OutputShape
+    | Configuration
     | SymbolicShape
     | SymbolicCall
     | ResetState

@@ -11,6 +11,7 @@ from catalogue.expressions import Expression, Output
 from catalogue.steps import (
     Build,
     Call,
+    Configuration,
     Define,
     Gradient,
     Multiply,
@@ -46,7 +47,7 @@ def layers_of(step: Step) -> list[str]:
     if isinstance(step, Call):
         makers = [name for operand in _operands(step) for name in _through(operand)]
         return [step.layer, *makers, *([step.after] if step.after else [])]
-    if isinstance(step, OutputShape | SymbolicShape | ResetState):
+    if isinstance(step, OutputShape | Configuration | SymbolicShape | ResetState):
         return [step.layer]
     return [step.model] if isinstance(step, Train) else []
 

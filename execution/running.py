@@ -13,6 +13,7 @@ import numpy as np
 from catalogue.steps import (
     Build,
     Call,
+    Configuration,
     Define,
     Gradient,
     Multiply,
@@ -124,7 +125,13 @@ class Runner:
 
     def _asked(
         self,
-        step: Call | Gradient | OutputShape | SymbolicShape | SymbolicCall | ResetState,
+        step: Call
+        | Gradient
+        | OutputShape
+        | Configuration
+        | SymbolicShape
+        | SymbolicCall
+        | ResetState,
         scope: Mapping[str, Built],
         results: Results,
     ) -> None:
@@ -136,6 +143,12 @@ class Runner:
         elif isinstance(step, OutputShape):
             shape = scope[step.layer].layer.compute_output_shape(step.input_shape)
             results.outputs[step.name] = tuple(_flat_shapes(shape))
+        elif isinstance(step, Configuration):
+            config = scope[step.layer].layer.get_config()
+            results.outputs[step.name] = tuple(
+                np.uint8(name in config and config[name] == value)
+                for name, value in step.arguments.items()
+            )
         elif isinstance(step, SymbolicShape):
             results.outputs[step.name] = self._symbolic(step, scope)
         elif isinstance(step, SymbolicCall):

@@ -13,6 +13,7 @@ from catalogue.expressions import Expression, Output
 from catalogue.steps import (
     Build,
     Call,
+    Configuration,
     Define,
     Gradient,
     OutputShape,
@@ -148,6 +149,15 @@ def _print_step(printer: Printer, step: Step) -> None:
         call = f"{step.layer}.compute_output_shape({step.input_shape})"
         printer.lines.append(f"{step.name} = [tuple(s) for s in _shapes({call})]")
         _add_shapes_helper(printer)
+    elif isinstance(step, Configuration):
+        printer.taken.add(step.name)
+        printer.lines.append(f"config = {step.layer}.get_config()")
+        held = [
+            f"{name!r} in config and config[{name!r}] == {value!r}"
+            for name, value in step.arguments.items()
+        ]
+        printer.lines.append(f"{step.name} = [{', '.join(held)}]")
+        printer.outputs[step.name] = 2  # a list, whatever its length
     elif isinstance(step, SymbolicCall):
         print_symbolic_call(printer, step)
     elif isinstance(step, SymbolicShape):

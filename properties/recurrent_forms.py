@@ -11,7 +11,7 @@ import numpy as np
 
 from catalogue.cases import RecurrentCase
 from catalogue.expressions import Expression, Output, expression, literal
-from catalogue.steps import Ragged, ResetState
+from catalogue.steps import Configuration, Ragged, ResetState
 from properties.comparisons import Agrees, Comparison, Plan
 from properties.layer_ragged import SOURCE as RAGGED
 from properties.recurrent_setting import Setting
@@ -91,13 +91,25 @@ def mask_delivery(case: RecurrentCase) -> Plan:
     share=4,
 )
 def restored_is_the_same(case: RecurrentCase) -> Plan:
-    """A layer that is made anew from its own configuration gives the same, the mask included."""
+    """A layer that is made anew from its own configuration, which holds its arguments, gives the
+    same, the mask included."""
     setting = Setting(case)
     setting.call("y")
     setting.call("z", layer=setting.restored())
     agree = setting.all_agree("z", "y", tolerance=setting.tolerance)
     mask = Agrees("mask", Output("z.mask"), Output("y.mask"))
-    return Plan(setting.plan_steps(), (*agree, mask))
+    plain = {
+        name: value
+        for name, value in case.spec.arguments.items()
+        if isinstance(value, bool | int | float | str | None)
+    }
+    # Whether it is held where no call on this device tells.
+    setting.steps.append(Configuration("held", setting.layer(), plain))
+    held = [
+        Agrees(f"configuration of {name}", Output("held", place), literal(np.uint8(1), "held_once"))
+        for place, name in enumerate(plain)
+    ]
+    return Plan(setting.plan_steps(), (*agree, mask, *held))
 
 
 @declare(
