@@ -10,7 +10,17 @@ from catalogue.chain_shapes import Unit, dtypes, features, inputs_of, units, vis
 from catalogue.chains import ChainCase, Nest, Way, entry_of_node
 from catalogue.specs import Spec
 
-__all__ = ["again_source", "chain_source", "consumers", "consumers_source", "places_of"]
+__all__ = [
+    "again_source",
+    "calls_of",
+    "chain_source",
+    "consumers",
+    "consumers_source",
+    "first_call",
+    "parts_of",
+    "places_of",
+    "sizes_of",
+]
 
 
 def places_of(case: ChainCase) -> list[tuple[int, int | None]]:
@@ -46,10 +56,10 @@ def chain_source(
         "subclassed": _subclassed,
         "layer by layer": _layer_by_layer,
     }[way]
-    return "\n".join([*_parts(case, mask_value), *build(case, name, all_outputs)])
+    return "\n".join([*parts_of(case, mask_value), *build(case, name, all_outputs)])
 
 
-def _parts(case: ChainCase, mask_value: float = 0.0) -> list[str]:
+def parts_of(case: ChainCase, mask_value: float = 0.0) -> list[str]:
     """Lines that make what a model is built of: makers of masks, layers, models within."""
     makers = []
     if case.maker not in ("argument", "none"):
@@ -81,7 +91,7 @@ def _maker(case: ChainCase, mask_value: float) -> str:
 # -- inputs and calls ------------------------------------------------------------------------
 
 
-def _sizes(case: ChainCase, place: int) -> tuple[tuple[int | None, ...], str]:
+def sizes_of(case: ChainCase, place: int) -> tuple[tuple[int | None, ...], str]:
     """The steps of a symbolic input as its shape has them, and its batch size as an argument."""
     batch, length = case.tensors[place].steps
     rows = f", {batch}" if case.sizes == "known" else ""
@@ -92,7 +102,7 @@ def _inputs(case: ChainCase) -> list[str]:
     """Symbolic inputs, of rows and steps that are known or not."""
     found = []
     for place, tensor in enumerate(case.tensors):
-        steps, rows = _sizes(case, place)
+        steps, rows = sizes_of(case, place)
         found.append(f"keras.Input({(*steps, *tensor.rest)}{rows}, dtype={case.dtype!r})")
         if places_of(case)[place][1] is not None and case.maker != "argument":
             found.append(f"keras.Input({steps}{rows}, dtype='bool')")
@@ -147,7 +157,7 @@ def _by_name(case: ChainCase) -> bool:
     return case.weights % 2 == 1
 
 
-def _calls(case: ChainCase, given: Sequence[Unit], mask: str = "") -> list[str]:
+def calls_of(case: ChainCase, given: Sequence[Unit], mask: str = "") -> list[str]:
     """Lines that call nodes and nests; `mask` is what the first of them is given besides."""
     first = len(case.tensors)
     return [
@@ -183,7 +193,7 @@ def _nest(case: ChainCase, number: int) -> list[str]:
     if nest.kind == "functional":
         return [
             *_symbols(case, nest),
-            *_calls(case, within),
+            *calls_of(case, within),
             f"part_{number} = keras.Model({_together(case, names)}, {last})",
         ]
     unpack = [] if len(names) == 1 else [f"{tensors} = given"]
@@ -192,7 +202,7 @@ def _nest(case: ChainCase, number: int) -> list[str]:
     if case.given and nest.first == 0:  # the mask that the first layer is given
         argument, mask = f"{argument}, mask=None", ", mask=mask"
     if nest.kind == "tf.function":
-        body = [*unpack, *_calls(case, within, mask), f"return {last}"]
+        body = [*unpack, *calls_of(case, within, mask), f"return {last}"]
         return [
             "@tf.function(autograph=False)",
             f"def part_{number}({argument}):",
@@ -261,7 +271,7 @@ def _functional(case: ChainCase, name: str, all_outputs: bool) -> list[str]:
     lines = [
         f"inputs = [{', '.join(_inputs(case))}]",
         *_masked(case, "inputs"),
-        *_calls(case, units(case), _explicit(case, "inputs")),
+        *calls_of(case, units(case), _explicit(case, "inputs")),
     ]
     given = "inputs"
     if case.maker == "argument" and len(case.tensors) > 1 and _by_name(case):
@@ -301,7 +311,7 @@ def _sequential(case: ChainCase, name: str, all_outputs: bool) -> list[str]:
     return [
         f"model = keras.Sequential([{', '.join([*first, *maker, *parts])}])",
         f"{name} = lambda arrays: model({given})",
-        *([] if told else [_first_call(case, name)]),
+        *([] if told else [first_call(case, name)]),
     ]
 
 
@@ -319,7 +329,7 @@ def _subclassed(case: ChainCase, name: str, all_outputs: bool) -> list[str]:
     return [
         *_class("Chain", "arrays", parts, body, own),
         f"{name} = Chain()",
-        _first_call(case, name),
+        first_call(case, name),
     ]
 
 
@@ -354,21 +364,21 @@ def _with_optional_mask(case: ChainCase, name: str, all_outputs: bool) -> list[s
         ),
         "model = MaskedLSTMModel()",
         f"{name} = lambda arrays: model(arrays[0]{mask})",
-        _first_call(case, name),
+        first_call(case, name),
     ]
 
 
 def _layer_by_layer(case: ChainCase, name: str, all_outputs: bool) -> list[str]:
     body = [
         *_masked(case, "arrays"),
-        *_calls(case, units(case), _explicit(case, "arrays")),
+        *calls_of(case, units(case), _explicit(case, "arrays")),
         f"return {_result(case, all_outputs)}",
     ]
     lines = [f"def {name}(arrays):", *(f"    {line}" for line in body), ""]
-    return [*lines, _first_call(case, name)]
+    return [*lines, first_call(case, name)]
 
 
-def _first_call(case: ChainCase, name: str) -> str:
+def first_call(case: ChainCase, name: str) -> str:
     """A line that builds the layers, which know no shapes before they are called."""
     arrays = []
     for tensor, (_, told) in zip(case.tensors, places_of(case), strict=True):
@@ -419,12 +429,12 @@ def again_source(case: ChainCase, *, way: Way, name: str, mask_value: float = 0.
         ]
     return "\n".join(
         [
-            *_parts(case, mask_value),
+            *parts_of(case, mask_value),
             *lines,
             f"def {name}(x):",
             *(f"    {line}" for line in body),
             "",
-            *([_first_call(case, name)] if case.maker == "optional" else []),
+            *([first_call(case, name)] if case.maker == "optional" else []),
         ]
     )
 
@@ -461,12 +471,12 @@ def consumers_source(
     body.append(f"return [t{first + len(case.nodes) - 1}, *notes]")
     return "\n".join(
         [
-            *_parts(case, mask_value),
+            *parts_of(case, mask_value),
             "note = Noting()",
             f"def {name}(arrays):",
             *(f"    {line}" for line in body),
             "",
-            _first_call(case, name),
+            first_call(case, name),
         ]
     )
 

@@ -124,6 +124,51 @@ def as_over_as_many_steps_as_rows(case: ChainCase) -> Plan:
     return _stands(setting, folded(cut, arrays, "float64"), masks=setting.stages)
 
 
+def as_if_masks_were_those_known_before(case: ChainCase) -> Plan:
+    """Layers that take a mask are given the one that the model knew when it was built.
+
+    What comes with the call beside it is left out, but where they are told of `training`.
+    """
+    setting = ChainSetting(case)
+    setting.call("z", setting.model_given("one inside"), outputs=3, mode="eager")
+    setting.call("kept", setting.model_given("one inside, kept"), outputs=2, mode="eager")
+    return _alike(setting, ("z", 0), ("kept", 0), ("z", 1), ("kept", 0), ("z", 2), ("kept", 1))
+
+
+def as_if_names_were_sorted_for_masks(case: ChainCase) -> Plan:
+    """Given by name, inputs have the masks of each other: these come in the alphabet's order."""
+    setting = ChainSetting(case)
+    setting.call("z", setting.model_given("by name, sorted"), outputs=4, mode="eager")
+    return _alike(setting, ("z", 0), ("z", 1), ("z", 2), ("z", 3))
+
+
+def as_where_tensors_carry_no_masks(case: ChainCase) -> Plan:
+    """`predict` and `predict_on_batch` give what a call on tensors without masks gives.
+
+    Not looked at where padding is huge: a graph that is traced multiplies it in another order.
+    """
+    setting = ChainSetting(case)
+    setting.call("z", setting.model_given("run"), outputs=3, mode="eager")
+    unmasked = ChainSetting(msgspec.structs.replace(case, maker="none"))
+    unmasked.call("plain", unmasked.model("functional", name="unmasked"), mode="eager")
+    tolerance = unmasked.tolerances[-1]
+    huge = _HUGE.intersection(tensor.content for tensor in case.tensors)
+    comparisons = [
+        Agrees("output", Output("z", index), Output("plain"), tolerance)
+        for index in (() if huge else (1, 2))
+    ]
+    return Plan((*setting.steps, *unmasked.steps), tuple(comparisons))
+
+
+def _alike(setting: ChainSetting, *several: tuple[str, int]) -> Plan:
+    """Outputs of calls agree, each with the one after it."""
+    comparisons = [
+        Agrees("output", Output(*one), Output(*other), setting.tolerances[-1])
+        for one, other in zip(several[::2], several[1::2], strict=True)
+    ]
+    return Plan(tuple(setting.steps), tuple(comparisons))
+
+
 def _stands(setting: ChainSetting, stages: list[Stage], masks: list[Stage] | None = None) -> Plan:
     """Behind each layer stands what these stages say."""
     setting.call("y", setting.model(all_outputs=True), outputs=len(setting.visible))
@@ -147,4 +192,7 @@ CHAIN_ALTERNATIVES = (
     as_if_heads_left_what_was_given,
     as_the_mask_of_the_first_input,
     as_over_as_many_steps_as_rows,
+    as_if_masks_were_those_known_before,
+    as_if_names_were_sorted_for_masks,
+    as_where_tensors_carry_no_masks,
 )

@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 
 from catalogue.cases import Content
+from catalogue.chain_inputs import Form, given_source
 from catalogue.chain_shapes import visible, ways_of
 from catalogue.chain_source import again_source, chain_source, consumers_source, places_of
 from catalogue.chains import ChainCase, Stage, Way, folded
@@ -83,6 +84,15 @@ class ChainSetting:
             "again",
             lambda: again_source(self.case, way=way, name="again", mask_value=self._mask_value),
             way,
+        )
+
+    def model_given(self, form: Form) -> str:
+        """Define what gives a model its inputs and their masks in this form."""
+        name = f"model_{form.replace(',', '').replace(' ', '_')}"
+        return self._define(
+            name,
+            lambda: given_source(self.case, form, name=name, mask_value=self._mask_value),
+            f"functional, {form}",
         )
 
     def model_of_consumers(self, *, backwards: bool) -> str:

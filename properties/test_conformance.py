@@ -9,6 +9,7 @@ import pytest
 
 from properties import (  # noqa: F401 (they declare)
     broadcasting,
+    chain_inputs,
     chain_masks,
     chain_ways,
     chains,

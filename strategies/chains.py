@@ -248,6 +248,21 @@ def _two_inputs(chain: _Growing) -> None:
     chain.end(joined)
 
 
+def _meeting(chain: _Growing) -> None:
+    """Two inputs whose masks meet, and a layer that uses what comes of them."""
+    size = chain.draw(st.integers(1, 3), label="features of both")
+    both = tuple(chain.one(number, size) for number in range(2))
+    name = chain.draw(st.sampled_from(("Concatenate", "Attention", "")), label="where they meet")
+    if name == "Attention":
+        joined = chain.add("Attention", both, size)
+    elif name == "Concatenate":
+        joined = chain.add("Concatenate", both, 2 * size)
+    else:
+        joined = chain.join(both)
+    chain.ends = ("recurrent", "average")
+    chain.end(joined)
+
+
 def _time_distributed(chain: _Growing) -> None:
     size = chain.draw(st.integers(1, 3), label="features")
     last = chain.add("TimeDistributed", (0,), size, layer=_dense(size))
@@ -281,8 +296,9 @@ def layer_chains(
 ) -> ChainCase:
     """Chains of one to six layers, of one of `FAMILIES_OF_CHAINS`, with a ragged batch.
 
-    `choices` may name `other`, a second content of masked steps, `nests`, models in models, and
-    `stops`, a layer at which the mask stops. Shrinks towards few layers, few rows and few steps;
+    `choices` may name `other`, a second content of masked steps, `nests`, models in models,
+    `stops`, a layer at which the mask stops, and `meeting`, two inputs before a layer that uses
+    both masks. Shrinks towards few layers, few rows and few steps;
     where tensors meet and a `join` is named, towards this one of masked tensors in a Functional
     model, with a layer behind it that uses the mask; where one input has none `beside` the other,
     towards attention to it.
@@ -290,6 +306,8 @@ def layer_chains(
     inputs, grow = FAMILIES_OF_CHAINS[family]
     if "stops" in choices and family == "chain: sequence":
         grow = _stopping
+    if "meeting" in choices:
+        grow = _meeting
     features = draw(st.integers(1, 3), label="features of the input")
     maker: Maker = draw(st.sampled_from(("travelling", "masking")), label="maker")
     if "other" in choices or family == "chain: plain operations":
