@@ -39,9 +39,9 @@ def given_source(case: ChainCase, form: Form, *, name: str, mask_value: float = 
     body = FORMS[form](case)
     within = [f"    {line}" for line in body.within]
     lines = [*parts_of(case, mask_value), *body.before, f"def {name}(arrays):", *within, ""]
-    return "\n".join(
-        [*lines, *([] if "keras.Model" in "".join(body.before) else [first_call(case, name)])]
-    )
+    if form == "one inside, kept":  # no model builds its layers
+        lines.append(first_call(case, name))
+    return "\n".join(lines)
 
 
 @dataclasses.dataclass(frozen=True)

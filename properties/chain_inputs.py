@@ -46,6 +46,7 @@ def _unlike(case: ChainCase) -> bool:
     of=lambda layer: layer == _TWO,
     applies=_apart,
     choices=("meeting",),
+    share=2,
     dear=True,
 )
 def inputs_agree(case: ChainCase) -> Plan:
@@ -66,7 +67,7 @@ def inputs_agree(case: ChainCase) -> Plan:
     of=lambda layer: layer == _TWO,
     applies=_unlike,
     choices=("meeting",),
-    share=3,
+    share=4,
     dear=True,
 )
 def names_agree(case: ChainCase) -> Plan:
