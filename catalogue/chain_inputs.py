@@ -218,20 +218,29 @@ def _fresh(values: list[str]) -> list[str]:
     return [f"tf.identity({one})" for one in values]
 
 
-def _counted(case: ChainCase, *, more: bool) -> _Body:
-    values, masks = _apart(case)
-    masks = [*masks, next(mask for mask in masks if mask != "None")] if more else masks[:-1]
-    return _Body(_model(case), [f"return model({values}, mask=[{', '.join(masks)}])"])
+def _counted(case: ChainCase, wrong: Callable[[list[str]], list[str]], filled: str) -> _Body:
+    """A call with a list of masks that is `wrong`, and one with a list that is `filled` up."""
+    _, masks = _apart(case)
+    values = _listed(_fresh([f"arrays[{place}]" for place, _ in places_of(case)]))
+    kept = [*masks[:-1], filled or masks[-1]]
+    return _Body(
+        _model(case),
+        [
+            f"found = model({values}, mask=[{', '.join(wrong(masks))}])",
+            f"return [found, model({values}, mask={_listed(kept)})]",
+        ],
+    )
 
 
 def _a_mask_more(case: ChainCase) -> _Body:
-    """One output, of a call with a mask more than there are inputs."""
-    return _counted(case, more=True)
+    """Two outputs: with a mask more than there are inputs, and without it."""
+    one = next(f"arrays[{told}]" for _, told in places_of(case) if told is not None)
+    return _counted(case, lambda masks: [*masks, one], "")
 
 
 def _a_mask_less(case: ChainCase) -> _Body:
-    """One output, of a call with a mask less than there are inputs."""
-    return _counted(case, more=False)
+    """Two outputs: with a mask less than there are inputs, and with None for the last."""
+    return _counted(case, lambda masks: masks[:-1], "None")
 
 
 def _from_within(case: ChainCase) -> _Body:

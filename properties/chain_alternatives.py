@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 
 from catalogue.cases import CONTENTS
+from catalogue.chain_inputs import Form
 from catalogue.chain_shapes import ways_of
 from catalogue.chains import ChainCase, Stage, folded
 from catalogue.expressions import Output, expression, literal
@@ -142,6 +143,18 @@ def as_if_names_were_sorted_for_masks(case: ChainCase) -> Plan:
     return _alike(setting, ("z", 0), ("z", 1), ("z", 2), ("z", 3))
 
 
+def as_if_the_shorter_list_ended_it(case: ChainCase) -> Plan:
+    """A mask too many is left out, and for one too few stands None."""
+    setting = ChainSetting(case)
+    forms: tuple[Form, ...] = ("a mask more", "a mask less")
+    pairs: list[tuple[str, int]] = []
+    for form in forms[: len(case.tensors)]:
+        name = form.replace(" ", "_")
+        setting.call(name, setting.model_given(form), outputs=2, mode="eager")
+        pairs += [(name, 0), (name, 1)]
+    return _alike(setting, *pairs)
+
+
 def as_where_tensors_carry_no_masks(case: ChainCase) -> Plan:
     """`predict` and `predict_on_batch` give what a call on tensors without masks gives.
 
@@ -194,5 +207,6 @@ CHAIN_ALTERNATIVES = (
     as_over_as_many_steps_as_rows,
     as_if_masks_were_those_known_before,
     as_if_names_were_sorted_for_masks,
+    as_if_the_shorter_list_ended_it,
     as_where_tensors_carry_no_masks,
 )

@@ -97,8 +97,9 @@ def number_of_masks_refused(case: ChainCase) -> Plan:
     comparisons = []
     several: tuple[Form, ...] = ("a mask more", "a mask less")
     for form in several[: len(case.tensors)]:
-        call = setting.call(form.replace(" ", "_"), setting.model_given(form), mode="eager")
-        comparisons.append(Raises(form, call.name, (), "should"))
+        name = form.replace(" ", "_")
+        setting.call(name, setting.model_given(form), outputs=2, mode="eager")
+        comparisons.append(Raises(form, name, (), "should"))
     return Plan(tuple(setting.steps), tuple(comparisons))
 
 

@@ -26,8 +26,10 @@ from properties.registry import PROPERTIES
 from properties.running import CellRunner
 from properties.strata import THINNED
 from reports.ledger import Ledger
-from selftest.chain_defects import IN_LAYERS, IN_MODELS, ModelDefect, named, planted_in, sight
+from selftest.chain_defects import IN_LAYERS, named, planted_in, sight
 from selftest.helpers import find_any, minimal
+from selftest.input_defects import IN_INPUTS
+from selftest.model_defects import IN_MODELS, ModelDefect
 from strategies.chains import JOINS, layer_chains
 
 replace = msgspec.structs.replace
@@ -333,7 +335,7 @@ def test_whatever_merges_masks_meets_them_before_a_layer_that_uses_them(
     assert met == set(JOINS)
 
 
-@pytest.mark.parametrize("defect", IN_MODELS, ids=[defect.name for defect in IN_MODELS])
+@pytest.mark.parametrize("defect", (*IN_MODELS, *IN_INPUTS), ids=lambda defect: defect.name)
 def test_a_defect_in_models_is_seen(
     defect: ModelDefect, found: Implementation, ledger: Ledger
 ) -> None:

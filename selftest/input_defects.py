@@ -1,0 +1,109 @@
+"""Defects planted in how models take their inputs and the masks of these."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from execution.implementation import Implementation
+from selftest.model_defects import ModelDefect, model_classes, replaced, unmasked
+
+__all__ = ["IN_INPUTS"]
+
+
+def _calls(found: Implementation, change: Callable[[Any, Any], tuple[Any, Any]]) -> Any:
+    """A Functional model is called on other inputs and masks than it is given."""
+    functional, _, _ = model_classes(found)
+
+    def made(real: Any) -> Any:
+        def call(self: Any, inputs: Any, training: Any = None, mask: Any = None) -> Any:
+            inputs, mask = change(inputs, mask)
+            return real(self, inputs, training=training, mask=mask)
+
+        return call
+
+    return replaced(functional, "call", made)
+
+
+def _leaves_out_what_comes(found: Implementation) -> Any:
+    """A Functional model takes no notice of masks where one of several inputs has none."""
+
+    def change(inputs: Any, mask: Any) -> tuple[Any, Any]:
+        masks = mask if isinstance(mask, list | tuple) else [mask]
+        some = any(one is None for one in masks)
+        return (unmasked(found, inputs), None) if some else (inputs, mask)
+
+    return _calls(found, change)
+
+
+def _names_without_masks(found: Implementation) -> Any:
+    """Inputs that are given by name have no masks."""
+
+    def change(inputs: Any, mask: Any) -> tuple[Any, Any]:
+        named = isinstance(inputs, dict)
+        return (unmasked(found, inputs), None) if named else (inputs, mask)
+
+    return _calls(found, change)
+
+
+def _miscounted_masks_ignored(found: Implementation) -> Any:
+    """A list of masks that is longer or shorter than that of the inputs is taken for none."""
+    flatten = found.tensorflow.nest.flatten
+
+    def change(inputs: Any, mask: Any) -> tuple[Any, Any]:
+        miscounted = len(flatten(inputs)) != len(flatten(mask))
+        return (unmasked(found, inputs), None) if miscounted else (inputs, mask)
+
+    return _calls(found, change)
+
+
+def _refuses_masked_tensors(found: Implementation) -> Any:
+    """No Functional model begins at a tensor that carries a mask."""
+    functional, _, _ = model_classes(found)
+
+    def made(real: Any) -> Any:
+        def init(self: Any, inputs: Any, *given: Any, **options: Any) -> None:
+            if any(
+                getattr(one, "_keras_mask", None) is not None
+                for one in found.tensorflow.nest.flatten(inputs)
+            ):
+                raise ValueError("Inputs are not to be masked.")
+            real(self, inputs, *given, **options)
+
+        return init
+
+    return replaced(functional, "__init__", made)
+
+
+def _predicts_zeros(found: Implementation) -> Any:
+    """`predict` gives zeros for tensors."""
+    *_, model = model_classes(found)
+
+    def made(real: Any) -> Any:
+        return lambda self, x, **options: 0 * real(self, x, **options)
+
+    return replaced(model, "predict", made)
+
+
+def _absent_for_valid(found: Implementation) -> Any:
+    """An optional mask that is absent stands for one that is valid everywhere."""
+
+    def change(inputs: Any, mask: Any) -> tuple[Any, Any]:
+        if isinstance(inputs, list) and any(one is None for one in inputs):
+            valid = found.tensorflow.ones_like(inputs[0][..., 0], "bool")
+            inputs = [valid if one is None else one for one in inputs]
+        return inputs, mask
+
+    return _calls(found, change)
+
+
+_TWO = ("two inputs",)
+_BOTH = ("sequence", "two inputs")
+IN_INPUTS = (
+    ModelDefect("what comes with a call", _TWO, "inputs_agree", _leaves_out_what_comes),
+    ModelDefect("names have no masks", _TWO, "names_agree", _names_without_masks),
+    ModelDefect("masks miscounted", _BOTH, "number_of_masks_refused", _miscounted_masks_ignored),
+    ModelDefect("masked begin", _BOTH, "intermediate_tensors_agree", _refuses_masked_tensors),
+    ModelDefect("predict gives zeros", ("sequence",), "masked_tensors_run", _predicts_zeros),
+    ModelDefect("None is valid", ("MaskedLSTMModel",), "optional_masks_agree", _absent_for_valid),
+)
