@@ -20,8 +20,11 @@ _SEQUENCE, _TWO = "chain: sequence", "chain: two inputs"
 
 
 def _travelling(case: ChainCase) -> bool:
-    """Whether the masks of a chain are told, so that they can come in any way."""
-    return case.maker == "travelling"
+    """Whether the masks of a chain are told, so that they can come in any way, and all are used."""
+    used, first = {len(case.tensors) + len(case.nodes) - 1}, len(case.tensors)
+    for place in reversed(range(len(case.nodes))):
+        used.update(case.nodes[place].inputs if first + place in used else ())
+    return case.maker == "travelling" and used.issuperset(range(first))
 
 
 def _using(case: ChainCase) -> bool:

@@ -75,12 +75,12 @@ def _refuses_masked_tensors(found: Implementation) -> Any:
     return replaced(functional, "__init__", made)
 
 
-def _predicts_zeros(found: Implementation) -> Any:
-    """`predict` gives zeros for tensors."""
+def _predicts_more(found: Implementation) -> Any:
+    """`predict` gives one more than it should."""
     *_, model = model_classes(found)
 
     def made(real: Any) -> Any:
-        return lambda self, x, **options: 0 * real(self, x, **options)
+        return lambda self, x, **options: 1 + real(self, x, **options)
 
     return replaced(model, "predict", made)
 
@@ -104,6 +104,6 @@ IN_INPUTS = (
     ModelDefect("names have no masks", _TWO, "names_agree", _names_without_masks),
     ModelDefect("masks miscounted", _BOTH, "number_of_masks_refused", _miscounted_masks_ignored),
     ModelDefect("masked begin", _BOTH, "intermediate_tensors_agree", _refuses_masked_tensors),
-    ModelDefect("predict gives zeros", ("sequence",), "masked_tensors_run", _predicts_zeros),
+    ModelDefect("predict gives more", ("sequence",), "masked_tensors_run", _predicts_more),
     ModelDefect("None is valid", ("MaskedLSTMModel",), "optional_masks_agree", _absent_for_valid),
 )
