@@ -32,23 +32,13 @@ def _using(case: ChainCase) -> bool:
     return _travelling(case) and any(entry_of_node(node).explicit for node in case.nodes)
 
 
-def _apart(case: ChainCase) -> bool:
-    """Whether the masks of such a chain's inputs are not the same."""
-    return _travelling(case) and len({one.mask for one in case.tensors if one.masked}) > 1
-
-
-def _unlike(case: ChainCase) -> bool:
-    """Whether such a chain's inputs can be told apart by their masks, one of which may be none."""
-    return _travelling(case) and len({one.masked and one.mask for one in case.tensors}) > 1
-
-
 @declare(
     family="chains",
     source=f"{_MODEL}, call ('mask: a mask or list of masks'); {_GUIDE}, Mask propagation in the "
     "Sequential and Functional API; contracts: a default that is given explicitly changes nothing",
     of=lambda layer: layer == _TWO,
-    applies=_apart,
-    choices=("meeting",),
+    applies=_travelling,
+    choices=("meeting", "apart"),
     share=2,
     dear=True,
 )
@@ -68,7 +58,7 @@ def inputs_agree(case: ChainCase) -> Plan:
     source=f"{_TRAINING} ('a dict mapping input names to the corresponding array/tensors, if the "
     "model has named inputs'); rule 3: a mask that comes in goes out",
     of=lambda layer: layer == _TWO,
-    applies=_unlike,
+    applies=_travelling,
     choices=("meeting",),
     share=4,
     dear=True,

@@ -297,11 +297,11 @@ def layer_chains(
     """Chains of one to six layers, of one of `FAMILIES_OF_CHAINS`, with a ragged batch.
 
     `choices` may name `other`, a second content of masked steps, `nests`, models in models,
-    `stops`, a layer at which the mask stops, and `meeting`, two inputs before a layer that uses
-    both masks. Shrinks towards few layers, few rows and few steps;
-    where tensors meet and a `join` is named, towards this one of masked tensors in a Functional
-    model, with a layer behind it that uses the mask; where one input has none `beside` the other,
-    towards attention to it.
+    `stops`, a layer at which the mask stops, `meeting`, two inputs before a layer that uses what
+    comes of their masks, and `apart`, masks of both that need not be the same. Shrinks towards few
+    layers, few rows and few steps; where tensors meet and a `join` is named, towards this one of
+    masked tensors in a Functional model, with a layer behind it that uses the mask; where one
+    input has none `beside` the other, towards attention to it.
     """
     inputs, grow = FAMILIES_OF_CHAINS[family]
     if "stops" in choices and family == "chain: sequence":
@@ -310,7 +310,7 @@ def layer_chains(
         grow = _meeting
     features = draw(st.integers(1, 3), label="features of the input")
     maker: Maker = draw(st.sampled_from(("travelling", "masking")), label="maker")
-    if "other" in choices or family == "chain: plain operations":
+    if {"other", "meeting"}.intersection(choices) or family == "chain: plain operations":
         maker = "travelling"
     if family == "chain: MaskedLSTMModel":
         maker = "optional"
@@ -328,12 +328,13 @@ def layer_chains(
     first = draw(ragged_batches(kind=kind, features=features, contents=contents))
     tensors = [Tensor(first.mask, (features,), content=first.content, seed=first.seed)]
     if inputs == 2:
-        same = draw(st.booleans(), label="the same mask")
+        same = "apart" not in choices and draw(st.booleans(), label="the same mask")
         rows = first.mask
         if not same:
             rows = draw(masks(batch=first.batch, max_len=first.max_len))
         patterns = (*_MASKED[1:], _MASKED[0]) if beside else _MASKED
-        masked = draw(st.sampled_from(patterns), label="which of them have a mask")
+        which = st.sampled_from(_MASKED[:1] if "apart" in choices else patterns)
+        masked = draw(which, label="which of them have a mask")
         second = Tensor(rows, (features,), masked[1], first.content, first.seed + 1)
         tensors = [msgspec.structs.replace(tensors[0], masked=masked[0]), second]
     given: tuple[str, ...] = ()
