@@ -67,7 +67,7 @@ def _refuses_masked_tensors(found: Implementation) -> Any:
                 getattr(one, "_keras_mask", None) is not None
                 for one in found.tensorflow.nest.flatten(inputs)
             ):
-                raise ValueError("Inputs are not to be masked.")
+                raise TypeError("Inputs are not to be masked.")
             real(self, inputs, *given, **options)
 
         return init
