@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import properties.cells
 import properties.test_conformance  # noqa: F401 (declares the properties)
 from properties.registry import PROPERTIES
 
