@@ -33,17 +33,44 @@ class MaskedSum(keras.layers.Layer):  # adds valid steps up: none are left to be
 
 _OPTING = """\
 class Opting(keras.layers.Layer):  # safe for masks, which it hands on
-    def __init__(self, **kwargs):
+    def __init__(self, signs=False, **kwargs):
         super().__init__(**kwargs)
         self.supports_masking = True
+        self.signs = signs  # whether it gives two outputs, by the sign of what is in them
+
+    def get_config(self):
+        return {**super().get_config(), "signs": self.signs}
 
     def call(self, inputs):
-        return tf.nn.relu(inputs)"""
+        x = tf.add_n(inputs) if isinstance(inputs, list) else inputs
+        return [tf.nn.relu(x), tf.nn.relu(-x)] if self.signs else tf.nn.relu(x)"""
 
 _PLAIN = """\
 class Plain(keras.layers.Layer):  # says nothing of masks
     def call(self, inputs):
         return tf.nn.relu(inputs)"""
+
+# The very tensor that came in goes out, with a function for its mask or with `compute_mask`.
+_HANDING_ON = """\
+def HandingOn(gives="narrower", by_lambda=False, **kwargs):  # and says itself what is valid
+    def valid(inputs, mask=None):
+        if gives == "made":  # steps of which the first feature is positive
+            own = inputs[..., 0] > 0
+            return own if mask is None else own & mask
+        if gives == "none" or mask is None:
+            return None
+        return mask & mask[:, :1]  # rows of which the first step is
+
+    class HandsOn(keras.layers.Layer):
+        def call(self, inputs):
+            return inputs
+
+        def compute_mask(self, inputs, mask=None):
+            return valid(inputs, mask)
+
+    if by_lambda:
+        return keras.layers.Lambda(lambda inputs: inputs, mask=valid, **kwargs)
+    return HandsOn(**kwargs)"""
 
 _DOUBLING = """\
 class Doubling(keras.layers.Layer):  # each step twice, and so its mask
@@ -278,25 +305,52 @@ def zeroed(inputs, factor, mask=None):  # zeros at masked steps
     return tf.where(mask, outputs, tf.zeros_like(outputs))
 
 @keras.saving.register_keras_serializable()
+def zeroed_by_name(inputs, factor, *, mask=None):  # the same, of a mask that only goes by keyword
+    return zeroed(inputs, factor, mask)
+
+@keras.saving.register_keras_serializable()
 def narrowed(inputs, mask=None):  # valid in rows of which the first step is
     return None if mask is None else mask & mask[:, :1]
 
 class Zeroing(keras.layers.Lambda):
-    def __init__(self, function=zeroed, mask=narrowed, arguments=(("factor", 2),), **kwargs):
+    def __init__(
+        self, function=None, mask=narrowed, arguments=(("factor", 2),), by_name=False, **kwargs
+    ):
+        function = function or (zeroed_by_name if by_name else zeroed)
         super().__init__(function, mask=mask, arguments=dict(arguments), **kwargs)"""
 
 _QUANTIZED_EMBEDDING = """\
-def QuantizedEmbedding(dtype=None, **kwargs):  # a table of ones, in integers
+def QuantizedEmbedding(mode="int8", reversible=False, dtype=None, **kwargs):  # a table of ones
     dtype = "float32" if dtype == "mixed_float16" else dtype  # which cannot be quantized
-    layer = keras.layers.Embedding(embeddings_initializer="ones", dtype=dtype, **kwargs)
+    of = keras.layers.ReversibleEmbedding if reversible else keras.layers.Embedding
+    layer = of(embeddings_initializer="ones", dtype=dtype, **kwargs)
     layer.build((None, None))
-    layer.quantize("int8")
+    layer.quantize(mode)  # into integers
     return layer"""
 
 _REMATERIALIZED_MEAN = """\
 def RematerializedMean(**kwargs):  # computed anew for gradients, and not held for them
     with keras.RematScope(mode="full"):
         return keras.layers.GlobalAveragePooling1D(**kwargs)"""
+
+_REMATERIALIZED_ENCODER = """\
+def RematerializedEncoder(input_dim, output_dim, mask_zero=False, **kwargs):
+    class Encoder(keras.layers.Layer):  # holds what makes the mask: a table of ones
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.inside = keras.layers.Embedding(
+                input_dim,
+                output_dim,
+                mask_zero=mask_zero,
+                embeddings_initializer="ones",
+                dtype=self.dtype_policy,
+            )
+
+        def call(self, inputs):
+            return self.inside(inputs)
+
+    with keras.RematScope(mode="full"):
+        return Encoder(**kwargs)"""
 
 # As the guides write cells, whose output is a projection of the state.
 _PROJECTING_CELL = """\
@@ -338,6 +392,7 @@ CUSTOM_LAYERS: dict[str, str] = {
     "MaskedSum": _MASKED_SUM,
     "Opting": _OPTING,
     "Plain": _PLAIN,
+    "HandingOn": _HANDING_ON,
     "Doubling": _DOUBLING,
     "Forking": _FORKING,
     "FeaturesFirst": _FEATURES_FIRST,
@@ -356,6 +411,7 @@ CUSTOM_LAYERS: dict[str, str] = {
     "Zeroing": _ZEROING,
     "QuantizedEmbedding": _QUANTIZED_EMBEDDING,
     "RematerializedMean": _REMATERIALIZED_MEAN,
+    "RematerializedEncoder": _REMATERIALIZED_ENCODER,
     "ProjectingCell": _PROJECTING_CELL,
     "ModelOf": _MODEL_OF,
 }

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from catalogue.cases import Content
 from catalogue.contracts import dropped, joined, kept, of_query, turned
+from catalogue.expressions import expression
 from catalogue.layer_cases import Given, LayerCase, LayerEntry, Sequences
 from catalogue.layer_reference import cleared
 from catalogue.specs import Spec
@@ -49,6 +51,52 @@ def _positive(given: Given) -> np.ndarray:
 
 def _sum(given: Given) -> np.ndarray:
     return np.asarray(sum(given.inputs))
+
+
+def _signs(given: Given) -> list[np.ndarray]:
+    """What is positive and what is negative of a sum, at the steps that are valid of it."""
+    mask = joined(given.case)
+    whole = np.asarray(sum(cleared(given)))
+    signs = (1, -1) if given.case.spec.get("signs") else (1,)
+    return [_at(np.maximum(sign * whole, 0), mask) for sign in signs]
+
+
+def _valid_of_signs(case: LayerCase) -> list[np.ndarray | None]:
+    """What is valid of each output: the steps of the joined mask."""
+    mask, count = joined(case), 1 + bool(case.spec.get("signs"))
+    if mask is None:
+        return [None] * count
+    return [mask.reshape(*mask.shape, *[1] * len(case.tensors[0].rest))] * count
+
+
+def _values(case: LayerCase, place: int, content: Content) -> tuple[str, str]:
+    """Values that are drawn as everywhere, and free padding."""
+    tensor = case.tensors[place]
+    drawn = f"np.random.default_rng({tensor.seed}).uniform(-1, 1, {tensor.shape})"
+    return f"{drawn}.astype({case.dtype!r})", ""
+
+
+def _said_by_itself(case: LayerCase) -> np.ndarray | None:
+    """The mask that the layer gives: one made of values, a narrower one, or none.
+
+    Source: its own `compute_mask` "generates a new mask given an input and the current mask".
+    """
+    mask, gives = kept(case), case.spec.get("gives", "narrower")
+    if gives == "made":
+        x = expression(_values(case, 0, "zeros")[0]).value()
+        own = np.asarray(x)[..., 0] > 0
+        return own if mask is None else own & mask
+    return None if mask is None or gives == "none" else np.asarray(mask & mask[:, :1])
+
+
+def _valid_of_handed_on(case: LayerCase) -> list[np.ndarray | None]:
+    """What is valid: the steps of the mask that goes out; where none does, of that which came."""
+    mask = kept(case) if case.spec.get("gives") == "none" else _said_by_itself(case)
+    return [None if mask is None else mask.reshape(*mask.shape, *[1] * len(case.tensors[0].rest))]
+
+
+def _handed_on(given: Given) -> np.ndarray:
+    return np.asarray(given.inputs[0])
 
 
 def _positive_where_valid(given: Given) -> np.ndarray:
@@ -140,7 +188,34 @@ def _cell(units: int, output_size: int) -> Spec:
 
 ENTRIES = (
     # "The default behavior of compute_mask() is to just pass the current mask through."
-    LayerEntry("Opting", _PAGE, kept, _positive_where_valid, sequences=Sequences(rests=_RESTS)),
+    # Of several tensors rule 1 says what the mask is, and of several outputs that each has it.
+    LayerEntry(
+        "Opting",
+        _PAGE,
+        joined,
+        _signs,
+        domains={"signs": (False, True)},
+        sequences=Sequences(counts=(1, 2), rests=_RESTS),
+        outputs=lambda case: 1 + bool(case.spec.get("signs")),
+        carriers=lambda case: 1 + bool(case.spec.get("signs")),
+        positions=_valid_of_signs,
+    ),
+    # A mask of its own on the tensor that it was given; a Lambda has a function for it: "a callable
+    # with the same signature as the compute_mask layer method".
+    LayerEntry(
+        "HandingOn",
+        _PAGE,
+        _said_by_itself,
+        _handed_on,
+        domains={"gives": ("narrower", "made", "none"), "by_lambda": (False, True)},
+        sequences=Sequences(rests=_RESTS),
+        positions=_valid_of_handed_on,
+        source=_values,
+        restores=False,
+        # A mask on what had none.
+        together=({"gives": "made", "form": "absent", "dtypes": ("float32", "float32")},),
+        most=8,
+    ),
     # "By default, a custom layer will destroy the current mask"; by rule 3 its user is told.
     LayerEntry(
         "Plain",

@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
+import numpy as np
+
 from catalogue.expressions import Expression, Output
 from catalogue.multiplied import RecurrentOutput
 from catalogue.specs import Spec
@@ -56,7 +58,9 @@ File = Literal["", "keras", "h5"]
 InputShape = tuple[int | None, ...] | tuple[tuple[int | None, ...], ...]
 
 # What a call is given: an array, another layer's output, a list of such, or a plain constant.
-Operand = Expression | Output | Through | Ragged | list[Any] | None | bool | int | float | str
+Operand = (
+    Expression | Output | Through | Ragged | list[Any] | None | bool | np.bool_ | int | float | str
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,7 +110,8 @@ class Call:
     """Call the layer that `layer` names; hands back its `outputs` tensors, in their order.
 
     Their masks come back too, under the name `<name>.mask`, and under `<name>.told` the warnings
-    that speak of masks. `mode` overrides the mode of the execution (an agreement property runs
+    that speak of masks; of an eager call that is made `twice` also the masks that the tensors have
+    afterwards on which it was made, under `<name>.left`. `mode` overrides the mode of the execution (an agreement property runs
     one call in both). With `twice` the layer is called two times on the same tensors, and what
     the second call gives is handed back; `after` names a layer that is called on them first. An
     operand that stands several times in a `shared` call is one tensor. Ragged tensors are given to
@@ -117,7 +122,7 @@ class Call:
     intermediate tensors, behind layers that hand its inputs on. `method` is another way to run a
     model: `predict` or `predict_on_batch`, whose options `kwargs` are; no mask comes back
     from these. From the method `compute_mask`, which is called eagerly, that of the first output
-    does, and nothing else.
+    does, and nothing else; `stateless_call` is called eagerly as the layer is, with its variables.
     """
 
     name: str

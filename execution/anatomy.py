@@ -159,7 +159,7 @@ def structure_of(step: Call) -> Any:
             return (operand.layer, *(shape_of(inner) for inner in operand.operands))
         if isinstance(operand, list):
             return ("list", *(shape_of(inner) for inner in operand))
-        return repr(operand)
+        return type(operand).__name__, repr(operand)
 
     return (
         tuple(map(shape_of, step.args)),

@@ -13,16 +13,34 @@ from execution.anatomy import leaf_patterns, leaves_of
 from execution.printer import Printer
 from execution.ragged import LENGTHS_OF, PADDED
 
-__all__ = ["LENGTHS", "MASK", "TOLD", "print_call", "print_gradient", "print_symbolic_call"]
+__all__ = [
+    "LEFT",
+    "LENGTHS",
+    "MASK",
+    "TOLD",
+    "print_call",
+    "print_gradient",
+    "print_symbolic_call",
+]
 
 MASK = ".mask"  # how the outputs of a step that are masks are called
 TOLD = ".told"  # and the warnings of a step that speak of masks
 LENGTHS = ".lengths"  # and the lengths of ragged outputs' rows
+LEFT = ".left"  # and the masks that what was given has after two calls
 
 _TWICE = """\
 def twice(layer, *args, **kwargs):  # two calls on the same tensors
     layer(*args, **kwargs)
     return layer(*args, **kwargs)
+"""
+
+_LEFT = """\
+def left_by(layer, *args, **kwargs):  # the masks of tensors after two calls on them
+    layer(*args, **kwargs)
+    layer(*args, **kwargs)
+    given = filter(tf.is_tensor, tf.nest.flatten([args, kwargs]))
+    masks = [getattr(t, "_keras_mask", None) for t in given]
+    return [None if one is None else np.array(one) for one in masks]
 """
 
 _AFTER = """\
@@ -41,6 +59,10 @@ def print_call(printer: Printer, step: Call) -> None:
     if f"{step.name}{TOLD}" in printer.asked:
         _told(printer, step, call)
         return
+    if f"{step.name}{LEFT}" in printer.asked:
+        printer.preamble += [] if _LEFT in printer.preamble else [_LEFT]
+        printer.lines.append(f"{step.name}_left = {call.replace('twice(', 'left_by(', 1)}")
+        return
     if _of_model(step):
         call = _made_again(printer, step)
     if step.method == "compute_mask":
@@ -48,7 +70,7 @@ def print_call(printer: Printer, step: Call) -> None:
         printer.lines.append(f"{name} = tf.nest.flatten({call})[0]")
         printer.lines.append(f"{name} = {_as_arrays(name, 1)}")
         return
-    if step.method:
+    if step.method in ("predict", "predict_on_batch"):
         arrays = ", ".join(printer.operand(leaf) for leaf in leaves_of(step))
         options = "".join(f", {name}={value!r}" for name, value in step.kwargs.items())
         call = f"{step.layer}.{step.method}([{arrays}]{options})"
@@ -230,13 +252,17 @@ def _called(printer: Printer, step: Call, tensors: dict[int, str] | None = None)
             return f"{operand.layer}([{inner}])" if many else f"{operand.layer}({inner})"
         if isinstance(operand, list):
             return "[" + ", ".join(text(item) for item in operand) + "]"
-        return repr(operand)
+        return f"np.bool_({operand})" if isinstance(operand, np.bool_) else repr(operand)
 
     said = _naming(printer, step, text) if step.shared else text
     given = [said(operand) for operand in step.args]
     given += [f"{name}={said(operand)}" for name, operand in step.kwargs.items()]
     if step.method == "compute_mask":
         return f"{step.layer}.compute_mask({', '.join(given)})"
+    if step.method == "stateless_call":
+        kinds = ("trainable_variables", "non_trainable_variables")
+        values = [f"[v.value for v in {step.layer}.{kind}]" for kind in kinds]
+        return f"{step.layer}.stateless_call({', '.join([*values, *given])})[0]"
     if step.after:
         if _AFTER not in printer.preamble:
             printer.preamble.append(_AFTER)

@@ -47,6 +47,7 @@ class Printer:
                 return f"{step}_{what}[{operand.index}]"
             if dot:
                 several = what in ("mask", "lengths") and self.outputs.get(step, 1) > 1
+                several = several or what == "left"
                 return f"{step}_{what}[{operand.index}]" if several else f"{step}_{what}"
             single = self.outputs.get(operand.step, 1) == 1
             return operand.step if single else f"{operand.step}[{operand.index}]"

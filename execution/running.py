@@ -162,7 +162,7 @@ class Runner:
         values = [value_of(leaf, results.outputs) for leaf in leaves_of(step)]
         mode = step.mode or self.execution.mode
         told: list[str]
-        if step.method and step.method != "compute_mask":
+        if step.method in ("predict", "predict_on_batch"):
             with self.counters.of(step.method):
                 given = values[0] if len(values) == 1 else values
                 quiet = {"verbose": 0} if step.method == "predict" else {}
@@ -196,6 +196,9 @@ class Runner:
                 told = of_masks(warned)
                 presence = [mask is not None for mask in masks]
                 results.outputs[f"{step.name}.lengths"] = tuple(map(lengths_of, tensors))
+                results.outputs[f"{step.name}.left"] = tuple(
+                    None if mask is None else np.asarray(mask) for mask in self._calls.left
+                )
                 arrays = self._hand_back(tensors)
                 mask_arrays = [np.asarray(padded(mask)) for mask in masks if mask is not None]
         else:

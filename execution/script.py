@@ -26,6 +26,7 @@ from catalogue.training_cases import LOOPS
 from catalogue.training_steps import Model, Train
 from execution.anatomy import layers_of, outputs_of, shapes_to_call
 from execution.call_script import (
+    LEFT,
     LENGTHS,
     MASK,
     TOLD,
@@ -60,7 +61,7 @@ def script(
     not know; else they are eager. On another `device` than `cpu:0` all of it is placed there.
     """
     needed = {operand.step for operand in _all_outputs(operands)}
-    printer = Printer(mode, {name for name in needed if name.endswith((MASK, TOLD, LENGTHS))})
+    printer = Printer(mode, {name for name in needed if name.endswith((MASK, TOLD, LENGTHS, LEFT))})
     for step in _pruned(steps, needed):
         _print_step(printer, step)
     texts = {name: printer.operand(operand) for name, operand in operands.items()}

@@ -14,6 +14,7 @@ from catalogue.steps import Call, Gradient, Operand, Ragged, Through
 from execution.anatomy import layers_of, leaves_of, pattern_of, roles_of, structure_of
 from execution.implementation import variable_of
 from execution.layers import Built
+from execution.products import Inapplicable
 from execution.ragged import ragged
 from execution.results import Counters
 
@@ -34,6 +35,7 @@ class Calls:
 
     def __init__(self, tensorflow: Any, counters: Counters) -> None:
         self.counters = counters
+        self.left: list[Any] = []  # the masks of what the last call was made on, after it
         self._tf = tensorflow
 
     def apply(
@@ -68,7 +70,10 @@ class Calls:
             return [], self._tf.nest.flatten(layer.compute_mask(*args, **kwargs))[:1]
         if step.twice or step.after:
             (scope[step.after].layer if step.after else layer)(*args, **kwargs)
-        outputs = self._tf.nest.flatten(layer(*args, **kwargs))
+        found = _without_state if step.method == "stateless_call" else _called
+        outputs = self._tf.nest.flatten(found(layer, args, kwargs))
+        given = filter(self._tf.is_tensor, self._tf.nest.flatten([args, kwargs]))
+        self.left = [getattr(tensor, "_keras_mask", None) for tensor in given] if step.twice else []
         return outputs, [getattr(tensor, "_keras_mask", None) for tensor in outputs]
 
     def differentiate(
@@ -169,6 +174,19 @@ class Calls:
             warnings.simplefilter("always")
             concrete = function.get_concrete_function()
         return Traced(concrete, presence, of_masks(warned))
+
+
+def _called(layer: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
+    return layer(*args, **kwargs)
+
+
+def _without_state(layer: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
+    """What a layer gives that is handed its variables."""
+    if not hasattr(layer, "stateless_call"):
+        raise Inapplicable("layers of Keras 2 have no stateless_call")
+    kinds = layer.trainable_variables, layer.non_trainable_variables
+    values = [[variable.value for variable in variables] for variables in kinds]
+    return layer.stateless_call(*values, *args, **kwargs)[0]
 
 
 def of_masks(warned: list[warnings.WarningMessage] | None) -> list[str]:

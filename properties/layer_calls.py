@@ -7,10 +7,10 @@ import functools
 from typing import Any
 
 from catalogue.custom_layers import CUSTOM_LAYERS
-from catalogue.expressions import Output, expression, literal
+from catalogue.expressions import Expression, Output, expression, literal
 from catalogue.layer_cases import LayerCase
 from catalogue.layers import LAYER_ENTRIES, entry_of
-from catalogue.steps import Gradient, SymbolicCall
+from catalogue.steps import Call, Gradient, Operand, SymbolicCall, Through
 from properties.comparisons import Agrees, Comparison, Level, Plan, Raises
 from properties.layer_setting import LayerSetting
 from properties.layers import certain, reaches
@@ -18,7 +18,7 @@ from properties.registry import declare
 from properties.symbolic import HDF5, masks_there, shapes
 from strategies.layers import layer_configurations, plain_case
 
-__all__: list[str] = []
+__all__ = ["outputs_agree"]
 
 _LAYER = "keras.io/api/layers/base_layer"
 _TRACED = 6  # of so many cases one
@@ -26,9 +26,10 @@ _DEAR = ("Bidirectional", "ConvLSTM", "TimeDistributed")
 _SAVING = "keras.io/guides/serialization_and_saving"
 
 
-def _outputs_agree(setting: LayerSetting, left: str, right: str, **bound: Any) -> list[Agrees]:
+def outputs_agree(setting: LayerSetting, left: str, right: str, **bound: Any) -> list[Agrees]:
     """All outputs of two calls agree where they are valid, and so do their masks."""
-    mask = Agrees("mask", Output(f"{left}.mask"), Output(f"{right}.mask"))
+    level: Level = bound.get("level", "must")
+    mask = Agrees("mask", Output(f"{left}.mask"), Output(f"{right}.mask"), level=level)
     return [
         mask,
         *(
@@ -50,7 +51,8 @@ def no_trace(case: LayerCase) -> Plan:
     """A call gives what it gives of a fresh layer, whatever was called before, mask included.
 
     Before it come a call on other rows and steps that builds the layer, one with masks or without,
-    and one on the same tensors. A sixth is traced behind these.
+    and one on the same tensors, which have the masks afterwards that they had. A sixth is traced
+    behind these.
     """
     setting = LayerSetting(case)
     setting.layer(fresh=True)
@@ -62,9 +64,30 @@ def no_trace(case: LayerCase) -> Plan:
     setting.call_elsewhere(used)
     # The plainest case of each configuration is among these, where a trace does not take a second.
     traced = case.weights % _TRACED == case.spec.layer.startswith(_DEAR)
-    setting.call("z", layer=used, twice=True, mode="graph" if traced else "eager")
+    call = setting.call("z", layer=used, twice=True, mode="graph" if traced else "eager")
     tolerance = setting.tolerance if traced else None
-    return Plan(tuple(setting.steps), tuple(_outputs_agree(setting, "z", "y", tolerance=tolerance)))
+    comparisons = outputs_agree(setting, "z", "y", tolerance=tolerance)
+    if not traced:  # inside a graph nobody looks at the tensors afterwards
+        comparisons += [
+            Agrees(f"mask left on tensor {place}", Output("z.left", place), carried)
+            for place, carried in enumerate(_carried(call))
+        ]
+    return Plan(tuple(setting.steps), tuple(comparisons))
+
+
+def _carried(call: Call) -> list[Any]:
+    """The masks that the tensors of a call carry when they are given to it."""
+    pending: list[Operand] = [*call.args, *(value for _, value in sorted(call.kwargs.items()))]
+    found: list[Any] = []
+    while pending:
+        one = pending.pop(0)
+        if isinstance(one, list):
+            pending[:0] = one
+        elif isinstance(one, Through):
+            found.append(one.operands[1])
+        elif isinstance(one, Expression):
+            found.append(literal(None))
+    return found
 
 
 @declare(
@@ -321,7 +344,7 @@ def round_trip(case: LayerCase) -> Plan:
         ways.append(("loaded from HDF5", "hdf5_y"))
     comparisons: list[Comparison] = []
     for what, name in ways:
-        for one in _outputs_agree(setting, name, "y", tolerance=setting.tolerance):
+        for one in outputs_agree(setting, name, "y", tolerance=setting.tolerance):
             level: Level = "should" if name == "hdf5_y" else "must"
             said = f"{what} {one.name}"
             comparisons.append(dataclasses.replace(one, name=said, level=level))

@@ -53,7 +53,7 @@ def passage(case: LayerCase) -> Plan:
     """
     setting = LayerSetting(case)
     setting.call("y")
-    level: Level = "should" if "merging" in setting.entry.page else "must"
+    level: Level = "should" if _by_rules(case) else "must"
     out, expected = Output("y.mask"), literal(setting.passed, "expected")
     if setting.entry.stops:  # where none goes out the user is told: another property
         kept = expression("expected if mask is None else mask", mask=out, expected=expected)
@@ -66,6 +66,12 @@ def passage(case: LayerCase) -> Plan:
         carried = Output("y.mask", place)
         agree.append(Agrees(f"mask of output {place}", carried, right, None, level))
     return Plan(tuple(setting.steps), tuple(agree))
+
+
+def _by_rules(case: LayerCase) -> bool:
+    """Whether no page says what becomes of the mask, and the rules alone do."""
+    several = len(case.tensors) > 1 or case.spec.get("signs")
+    return "merging" in entry_of(case).page or (case.spec.layer == "Opting" and bool(several))
 
 
 @declare(

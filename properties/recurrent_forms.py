@@ -357,14 +357,23 @@ def second_call(case: RecurrentCase) -> Plan:
     dear=True,
 )
 def defaults_change_nothing(case: RecurrentCase) -> Plan:
-    """Passing the default of an argument of the call changes nothing."""
+    """Passing the default of an argument of the call changes nothing.
+
+    Of a flag that is the bool of NumPy no page speaks.
+    """
     setting = Setting(case)
     one = setting.call("y", mode="eager")
     extra = (
         {"training": False} if case.form.positional else {"training": False, "initial_state": None}
     )
     two = setting.call("z", mode="eager", **extra)
-    return Plan(setting.plan_steps(), tuple(setting.all_agree(two, one)))
+    comparisons = setting.all_agree(two, one)
+    three = setting.call("n", mode="eager", training=np.bool_(False))
+    comparisons += [
+        dataclasses.replace(agree, name=f"{agree.name}, NumPy's flag", level="should")
+        for agree in setting.all_agree(three, one)
+    ]
+    return Plan(setting.plan_steps(), tuple(comparisons))
 
 
 @declare(

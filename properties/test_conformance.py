@@ -20,6 +20,7 @@ from properties import (  # noqa: F401 (they declare)
     layer_ragged,
     layer_sharing,
     layer_stateful,
+    layer_ways,
     layers,
     recurrent,
     recurrent_forms,
