@@ -333,8 +333,8 @@ def RematerializedMean(**kwargs):  # computed anew for gradients, and not held f
     with keras.RematScope(mode="full"):
         return keras.layers.GlobalAveragePooling1D(**kwargs)"""
 
-_REMATERIALIZED_ENCODER = """\
-def RematerializedEncoder(input_dim, output_dim, mask_zero=False, **kwargs):
+_ENCODING = """\
+def Encoding(input_dim, output_dim, mask_zero=False, rematerialized=True, **kwargs):
     class Encoder(keras.layers.Layer):  # holds what makes the mask: a table of ones
         def __init__(self, **kwargs):
             super().__init__(**kwargs)
@@ -349,7 +349,7 @@ def RematerializedEncoder(input_dim, output_dim, mask_zero=False, **kwargs):
         def call(self, inputs):
             return self.inside(inputs)
 
-    with keras.RematScope(mode="full"):
+    with keras.RematScope(mode="full" if rematerialized else None):
         return Encoder(**kwargs)"""
 
 # As the guides write cells, whose output is a projection of the state.
@@ -411,7 +411,7 @@ CUSTOM_LAYERS: dict[str, str] = {
     "Zeroing": _ZEROING,
     "QuantizedEmbedding": _QUANTIZED_EMBEDDING,
     "RematerializedMean": _REMATERIALIZED_MEAN,
-    "RematerializedEncoder": _REMATERIALIZED_ENCODER,
+    "Encoding": _ENCODING,
     "ProjectingCell": _PROJECTING_CELL,
     "ModelOf": _MODEL_OF,
 }

@@ -315,18 +315,18 @@ ENTRIES = (
         since="3.12",
         restores=False,
     ),
-    # What is made in a `keras.RematScope` "is fully rematerialized, which trades memory for
-    # computation": values and masks stay the same, those made by a layer inside too.
+    # The mask goes out that a layer inside has put on what comes out. What is made in a
+    # `keras.RematScope` "is fully rematerialized, which trades memory for computation": the same.
     LayerEntry(
-        "Embedding(inside a rematerialized layer)",
+        "Embedding(inside a layer)",
         "layers/core_layers/embedding",
         _by_token,
         _ones,
         isolates=False,
         made=True,
-        of="RematerializedEncoder",
+        of="Encoding",
         fixed={**EMBEDDING, "mask_zero": True},
-        domains={"mask_zero": (True, False)},
+        domains={"mask_zero": (True, False), "rematerialized": (True, False)},
         sequences=Sequences(rests=((),)),
         source=token_source,
         most=4,

@@ -40,6 +40,16 @@ def as_without_a_mask(case: RecurrentCase) -> Plan:
     return Plan(setting.plan_steps(), tuple(agree))
 
 
+def as_without_a_mask_beside_a_flag_of_numpy(case: RecurrentCase) -> Plan:
+    """With a flag of NumPy the call gives what it gives without any mask."""
+    setting = Setting(case)
+    inputs = setting.holding("zeros") if case.form.mask == "masking" else setting.inputs
+    one = setting.call("y", mode="eager", training=np.bool_(False))
+    other = setting.call("z", masked="absent", inputs=inputs, mode="eager")
+    agree = setting.all_agree(one, other, tolerance=setting.tolerance)
+    return Plan(setting.plan_steps(), tuple(agree))
+
+
 def as_if_nothing_were_masked(case: RecurrentCase) -> Plan:
     """The call gives what it gives without `Masking` of values that float32 does not have."""
     setting = Setting(case)
@@ -94,6 +104,7 @@ ALTERNATIVES: dict[str, Callable[[Any], Plan]] = {
     function.__name__.replace("_", " "): function
     for function in (
         as_without_a_mask,
+        as_without_a_mask_beside_a_flag_of_numpy,
         as_if_nothing_were_masked,
         zeros_at_mirrored_steps,
         zero_last_output,

@@ -60,7 +60,8 @@ class Asked:
 
     `sized` says whether numbers of rows and steps are known when the call is computed, `twice`
     whether it is the second call on its tensors, `file` of what kind a file is that the layer has
-    been in.
+    been in. `stateless` calls are handed the layer's variables, `of_numpy` is said of those that
+    have a flag of NumPy.
     """
 
     setting: LayerSetting
@@ -70,6 +71,8 @@ class Asked:
     sized: bool
     twice: bool
     file: File = ""
+    stateless: bool = False
+    of_numpy: bool = False
 
     @property
     def case(self) -> LayerCase:
@@ -260,7 +263,10 @@ def _asked(
     explicit += [None] * (count - len(explicit))
     graph = (step.mode or mode) == "graph" and step.layer not in known
     sized = case.static or bool(step.saved) or not graph
-    return Asked(setting, inputs, travelling, explicit[:count], sized, step.twice, step.saved)
+    stateless = step.method == "stateless_call"
+    of_numpy = any(isinstance(value, np.bool_) for value in step.kwargs.values())
+    told = step.twice, step.saved, stateless, of_numpy
+    return Asked(setting, inputs, travelling, explicit[:count], sized, *told)
 
 
 def _predicted(answer: Answer, step: Call, setting: LayerSetting) -> Iterator[Comparison]:

@@ -99,6 +99,30 @@ def no_travelling_mask_arrives(asked: Asked) -> Answer | None:
     return Answer(outputs=lambda dtype: [asked.given(dtype).inputs[0], noted.astype(dtype)])
 
 
+def a_stateless_call_knows_no_masks(asked: Asked) -> Answer | None:
+    """A call that is handed the layer's variables sees explicit masks alone, and gives none out.
+
+    Nothing is said of outputs in rows of huge padding.
+    """
+    if not asked.stateless:
+        return None
+    huge, found = rows_of_huge_padding(asked), asked.reference(asked.explicit)
+    return Answer(outputs=lambda dtype: without_rows(huge, found(dtype)), mask=None)
+
+
+def a_flag_of_numpy_takes_masks_away(asked: Asked) -> Answer | None:
+    """A call with a flag of NumPy's computes as if no mask travelled.
+
+    Nothing is said of outputs in rows of huge padding.
+    """
+    if not asked.of_numpy:
+        return None
+    if asked.setting.entry.reference is None:
+        return no_travelling_mask_arrives(asked)
+    huge, found = rows_of_huge_padding(asked), asked.reference(asked.explicit)
+    return Answer(outputs=lambda dtype: without_rows(huge, found(dtype)))
+
+
 def several_axes_become_the_last(asked: Asked) -> Answer | None:
     """A layer that has been in an HDF5 file has the last axis in place of several."""
     reference = asked.setting.entry.reference
@@ -318,6 +342,7 @@ def _as_usual(asked: Asked) -> Answer | None:
 
 
 _ALL: tuple[Departure, ...] = (
+    a_flag_of_numpy_takes_masks_away,
     a_mask_is_made_of_cast_values_alone,
     a_mask_is_made_of_values_alone,
     a_mask_of_steps_is_added_to_features,
@@ -326,6 +351,7 @@ _ALL: tuple[Departure, ...] = (
     a_mask_of_the_key_means_nothing,
     a_mask_of_the_query_means_nothing,
     a_second_call_sees_no_masks,
+    a_stateless_call_knows_no_masks,
     as_if_no_mask_had_come,
     as_many_steps_as_there_are_rows,
     heads_weigh_what_is_masked,
