@@ -41,6 +41,38 @@ def _promises_no_mask(keras: Any, tf: Any) -> type:
     return Activation
 
 
+def _takes_masks_off_and_remembers_them(keras: Any, tf: Any) -> type:
+    """What is called on a tensor next sees no mask, but for the layer itself."""
+
+    class Activation(keras.layers.Activation):  # type: ignore[misc]
+        def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+            mask = getattr(inputs, "_its_mask", getattr(inputs, "_keras_mask", None))
+            outputs = super().__call__(tf.identity(inputs), *args, **kwargs)
+            outputs._keras_mask = mask
+            inputs._its_mask, inputs._keras_mask = mask, None
+            return outputs
+
+    return Activation
+
+
+def _forgets_its_mask_without_state(keras: Any, tf: Any) -> type:
+    class Masking(keras.layers.Masking):  # type: ignore[misc]
+        def stateless_call(self, *args: Any, **kwargs: Any) -> Any:
+            outputs, *variables = super().stateless_call(*args, **kwargs)
+            return tf.identity(outputs), *variables
+
+    return Masking
+
+
+def _takes_a_default_for_a_wish(keras: Any, tf: Any) -> type:
+    class Attention(keras.layers.Attention):  # type: ignore[misc]
+        def call(self, inputs: Any, mask: Any = None, training: Any = None, **kwargs: Any) -> Any:
+            told = mask if training is None else None
+            return super().call(inputs, mask=told, training=training, **kwargs)
+
+    return Attention
+
+
 def _leaks_gradient(keras: Any, tf: Any) -> type:
     class LayerNormalization(keras.layers.LayerNormalization):  # type: ignore[misc]
         def call(self, inputs: Any) -> Any:
@@ -181,6 +213,8 @@ DEFECTS: dict[str, tuple[str, Callable[[Any, Any], type]]] = {
     "round_trip": ("Dense", _forgets_an_argument),
     "told": ("Activation", _warns),
     "moving_statistics": ("BatchNormalization", _remembers_padding),
+    "layer_stateless": ("Masking", _forgets_its_mask_without_state),
+    "flags_change_nothing": ("Attention", _takes_a_default_for_a_wish),
 }
 
 
@@ -188,6 +222,7 @@ REMEMBERS: list[tuple[str, Callable[[Any, Any], type]]] = [
     ("Activation", _keeps_its_first_rows),
     ("GlobalAveragePooling1D", _ignores_masks_after_none),
     ("LayerNormalization", _keeps_its_steps_in_graphs),
+    ("Activation", _takes_masks_off_and_remembers_them),
 ]
 
 
