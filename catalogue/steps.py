@@ -111,12 +111,12 @@ class Call:
 
     Their masks come back too, under the name `<name>.mask`, and under `<name>.told` the warnings
     that speak of masks; of an eager call that is made `twice` also the masks that the tensors have
-    afterwards on which it was made, under `<name>.left`. `mode` overrides the mode of the execution (an agreement property runs
-    one call in both). With `twice` the layer is called two times on the same tensors, and what
-    the second call gives is handed back; `after` names a layer that is called on them first. An
-    operand that stands several times in a `shared` call is one tensor. Ragged tensors are given to
-    eager calls alone, and handed back with zeros behind their rows; under `<name>.lengths` is how
-    long these were, None for an output that is not ragged. `saved` says that the call becomes a
+    afterwards on which it was made, under `<name>.left`. `mode` overrides the mode of the execution
+    (an agreement property runs one call in both). With `twice` the layer is called two times on the
+    same tensors, and what the second call gives is handed back; `after` names a layer that is
+    called on them first. An operand that stands several times in a `shared` call is one tensor.
+    Ragged tensors are given to eager calls alone, and handed back with zeros behind their rows;
+    under `<name>.lengths` is how long these were, None for an output that is not ragged. `saved` says that the call becomes a
     Functional model, which is saved in a file of this kind, loaded and then called, eagerly; with
     `cloned` one whose clone is given its weights and called; with `cut` one that begins at
     intermediate tensors, behind layers that hand its inputs on. `method` is another way to run a
