@@ -116,13 +116,14 @@ class Call:
     same tensors, and what the second call gives is handed back; `after` names a layer that is
     called on them first. An operand that stands several times in a `shared` call is one tensor.
     Ragged tensors are given to eager calls alone, and handed back with zeros behind their rows;
-    under `<name>.lengths` is how long these were, None for an output that is not ragged. `saved` says that the call becomes a
-    Functional model, which is saved in a file of this kind, loaded and then called, eagerly; with
-    `cloned` one whose clone is given its weights and called; with `cut` one that begins at
-    intermediate tensors, behind layers that hand its inputs on. `method` is another way to run a
-    model: `predict` or `predict_on_batch`, whose options `kwargs` are; no mask comes back
-    from these. From the method `compute_mask`, which is called eagerly, that of the first output
-    does, and nothing else; `stateless_call` is called eagerly as the layer is, with its variables.
+    under `<name>.lengths` is how long these were, None for an output that is not ragged. `saved`
+    says that the call becomes a Functional model, which is saved in a file of this kind, loaded and
+    then called, eagerly; with `cloned` one whose clone is given its weights and called; with `cut`
+    one that begins at intermediate tensors, behind layers that hand its inputs on. `method` is
+    another way to run a model: `predict` or `predict_on_batch`, whose options `kwargs` are; no mask
+    comes back from these. From the method `compute_mask`, which is called eagerly, that of the
+    first output does, and nothing else; `stateless_call` is called eagerly as the layer is, with
+    its variables.
     """
 
     name: str
