@@ -93,6 +93,25 @@ def mask_as_it_came_in(case: RecurrentCase) -> Plan:
     return Plan(setting.plan_steps(), (Agrees("mask", out, came),))
 
 
+def misfits_are_made_to_fit(case: RecurrentCase) -> Plan:
+    """A mask of a single row is that of all rows, and an axis more of single places is none.
+
+    Unrolled, of one of more steps the first ones count; nothing is said of sequences that go
+    backwards, where it is cut when it is reversed already, nor of zeros at masked steps.
+    """
+    setting, spec = Setting(case), case.spec
+    pairs = [("mask[..., None]", "mask"), ("mask[:1]", "np.repeat(mask[:1], len(mask), 0)")]
+    if spec.get("unroll") and not (spec.get("go_backwards") or spec.get("zero_output_for_mask")):
+        pairs.append(("np.concatenate([mask, mask[:, :1]], 1)", "mask"))
+    agree: list[Agrees] = []
+    for place, pair in enumerate(pairs):
+        names = [f"{side}{place}" for side in ("wrong", "right")]
+        for name, source in zip(names, pair, strict=True):
+            setting.call(name, mask=expression(source, mask=setting.mask), mode="eager")
+        agree += setting.all_agree(*names, tolerance=setting.tolerance)
+    return Plan(setting.plan_steps(), tuple(agree))
+
+
 def _zero_at(setting: Setting, masked: Expression) -> Plan:
     setting.call("y")
     at = expression("y[masked]", y=setting.output("y"), masked=masked)
@@ -109,6 +128,7 @@ ALTERNATIVES: dict[str, Callable[[Any], Plan]] = {
         zeros_at_mirrored_steps,
         zero_last_output,
         mask_as_it_came_in,
+        misfits_are_made_to_fit,
         truths_of_whole_numbers,
         added_as_a_bias,
         batches_stretched,

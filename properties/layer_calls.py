@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from typing import Any
 
-from catalogue.custom_layers import CUSTOM_LAYERS
 from catalogue.expressions import Expression, Output, expression, literal
 from catalogue.layer_cases import LayerCase
-from catalogue.layers import LAYER_ENTRIES, entry_of
+from catalogue.layers import LAYER_ENTRIES
 from catalogue.steps import Call, Gradient, Operand, SymbolicCall, Through
-from properties.comparisons import Agrees, Comparison, Level, Plan, Raises
+from properties.comparisons import Agrees, Comparison, Level, Plan
 from properties.layer_setting import LayerSetting
 from properties.layers import certain, reaches
 from properties.registry import declare
 from properties.symbolic import HDF5, masks_there, shapes
-from strategies.layers import layer_configurations, plain_case
 
 __all__ = ["outputs_agree"]
 
@@ -244,61 +241,6 @@ def layer_mask_precedence(case: LayerCase) -> Plan:
         for k, name in enumerate(setting.names)
     ]
     comparisons.append(Agrees("mask", Output("z.mask"), Output("y.mask")))
-    return Plan(tuple(setting.steps), tuple(comparisons))
-
-
-# A mask that does not fit, and from how many rows on it is one.
-_WRONG = {
-    "a step more": ("np.concatenate([mask, mask[:, :1]], 1)", 1),
-    "a row more": ("np.concatenate([mask, mask[:1]], 0)", 1),
-    "no step": ("mask[:, :0]", 1),
-    "a single row": ("mask[:1]", 2),
-    "half the rows": ("mask[: len(mask) // 2]", 4),
-}
-
-
-def _looks_at_masks(case: Any) -> bool:
-    """Whether a layer is given a mask that it uses, or hands on and holds against its tensor."""
-    # TimeDistributed does so whatever is inside (github.com/keras-team/keras/issues/22037).
-    looks = entry_of(case).uses_mask(case) or case.spec.layer == "TimeDistributed"
-    return bool(case.form == "explicit" and looks)
-
-
-@functools.cache
-def _takes_masks(layer: str) -> bool:
-    """Whether some call of the layer looks at a mask that it is given."""
-    entry = LAYER_ENTRIES[layer]
-    own = entry.layer in CUSTOM_LAYERS  # which take masks as they come
-    cases = map(plain_case, layer_configurations(entry)) if entry.explicit and not own else ()
-    return any(map(_looks_at_masks, cases))
-
-
-@declare(
-    family="layers",
-    source="contracts: a mask whose shape fits no documented form is refused, never broadcast, "
-    "cut or ignored",
-    level="should",
-    applies=lambda case: reaches(case) and _looks_at_masks(case),
-    of=_takes_masks,
-)
-def wrong_mask_refused(case: LayerCase) -> Plan:
-    """A mask that has other sizes than its tensor is refused."""
-    setting = LayerSetting(case)
-    which = case.weights % len(case.tensors)
-    places = [place for place, tensor in enumerate(case.tensors) if tensor.masked]
-    wrong_place = places[which % len(places)]
-    comparisons: list[Comparison] = []
-    rows = len(case.tensors[wrong_place].mask)
-    for number, (name, (source, least)) in enumerate(_WRONG.items()):
-        if rows < least or (setting.entry.broadcasts and name == "a single row"):
-            continue
-
-        def masks(place: int, source: str = source) -> Any:
-            mask = setting.given_mask(place)
-            return expression(source, mask=mask) if place == wrong_place else mask
-
-        call = setting.call(f"y{number}", masks=masks)
-        comparisons.append(Raises(name, call.name, (), "should"))
     return Plan(tuple(setting.steps), tuple(comparisons))
 
 

@@ -22,6 +22,7 @@ from properties import (  # noqa: F401 (they declare)
     layer_stateful,
     layer_ways,
     layers,
+    misfits,
     recurrent,
     recurrent_forms,
     recurrent_isolation,

@@ -8,6 +8,7 @@ from execution.implementation import Implementation
 from selftest.defective import Defect, stepped
 from selftest.defects_of_isolation import ISOLATION_DEFECTS
 from selftest.defects_of_masks import MASK_DEFECTS
+from selftest.defects_of_misfits import MISFIT_DEFECTS
 from selftest.defects_of_results import RESULT_DEFECTS
 from selftest.defects_of_training import TRAINING_DEFECTS
 
@@ -37,7 +38,12 @@ class Planted(Protocol):
         """What an implementation with this defect has in place of the real ones."""
 
 
-DEFECTS: list[Defect] = [*MASK_DEFECTS, *RESULT_DEFECTS, *ISOLATION_DEFECTS]
+DEFECTS: list[Defect] = [
+    *MASK_DEFECTS,
+    *RESULT_DEFECTS,
+    *ISOLATION_DEFECTS,
+    *MISFIT_DEFECTS,
+]
 
 PLANTED: dict[str, list[Planted]] = {"recurrent": [*DEFECTS], "training": [*TRAINING_DEFECTS]}
 """All planted defects that the command of tables knows, by their family."""

@@ -121,6 +121,16 @@ def _cuts_masks(keras: Any, tf: Any) -> type:
     return GlobalAveragePooling1D
 
 
+def _spreads_masks_of_rows(keras: Any, tf: Any) -> type:
+    class GlobalAveragePooling1D(keras.layers.GlobalAveragePooling1D):  # type: ignore[misc]
+        def call(self, inputs: Any, mask: Any = None) -> Any:
+            if mask is not None and mask.shape.rank == 1:
+                mask = tf.repeat(mask[:, None], tf.shape(inputs)[1], axis=1)
+            return super().call(inputs, mask=mask)
+
+    return GlobalAveragePooling1D
+
+
 def _forgets_an_argument(keras: Any, tf: Any) -> type:
     class Dense(keras.layers.Dense):  # type: ignore[misc]
         def get_config(self) -> Any:
@@ -210,6 +220,7 @@ DEFECTS: dict[str, tuple[str, Callable[[Any, Any], type]]] = {
     "row_alone": ("Activation", _looks_at_neighbours),
     "layer_mask_precedence": ("GlobalAveragePooling1D", _prefers_what_travels),
     "wrong_mask_refused": ("GlobalAveragePooling1D", _cuts_masks),
+    "wrong_axes_refused": ("GlobalAveragePooling1D", _spreads_masks_of_rows),
     "round_trip": ("Dense", _forgets_an_argument),
     "told": ("Activation", _warns),
     "moving_statistics": ("BatchNormalization", _remembers_padding),
