@@ -23,6 +23,7 @@ __all__ = [
     "Multiply",
     "Operand",
     "OutputShape",
+    "Padded",
     "Ragged",
     "ResetState",
     "Step",
@@ -52,6 +53,19 @@ class Ragged:
     lengths: Expression
 
 
+@dataclasses.dataclass(frozen=True)
+class Padded:
+    """What `keras.utils.pad_sequences` makes of rows of `lengths` steps, given as lists.
+
+    They lie one after the other in `values`, of shape (step of all rows, ...), as those of ragged
+    tensors do; `options` are further arguments of that function. Given to eager calls alone.
+    """
+
+    values: Expression
+    lengths: Expression
+    options: Mapping[str, Any]
+
+
 # How a file's name ends, which says its format: the native one, or HDF5, the legacy one.
 File = Literal["", "keras", "h5"]
 
@@ -59,7 +73,18 @@ InputShape = tuple[int | None, ...] | tuple[tuple[int | None, ...], ...]
 
 # What a call is given: an array, another layer's output, a list of such, or a plain constant.
 Operand = (
-    Expression | Output | Through | Ragged | list[Any] | None | bool | np.bool_ | int | float | str
+    Expression
+    | Output
+    | Through
+    | Ragged
+    | Padded
+    | list[Any]
+    | None
+    | bool
+    | np.bool_
+    | int
+    | float
+    | str
 )
 
 
@@ -249,7 +274,7 @@ def operand_leaves(operand: Operand) -> Iterator[Expression | Output]:
     """The arrays and outputs that an operand of a call is made of, from left to right."""
     if isinstance(operand, Expression | Output):
         yield operand
-    elif isinstance(operand, Ragged):
+    elif isinstance(operand, Ragged | Padded):
         yield from (operand.values, operand.lengths)
     elif isinstance(operand, Through):
         for inner in operand.operands:

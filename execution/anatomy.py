@@ -17,6 +17,7 @@ from catalogue.steps import (
     Multiply,
     Operand,
     OutputShape,
+    Padded,
     Ragged,
     ResetState,
     Step,
@@ -155,6 +156,8 @@ def structure_of(step: Call) -> Any:
             return "*"
         if isinstance(operand, Ragged):
             return "ragged"
+        if isinstance(operand, Padded):
+            return ("padded", *sorted(operand.options.items()))
         if isinstance(operand, Through):
             return (operand.layer, *(shape_of(inner) for inner in operand.operands))
         if isinstance(operand, list):

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from catalogue.expressions import Expression, Output
-from catalogue.steps import Call, Gradient, Operand, Ragged, SymbolicCall, Through
+from catalogue.steps import Call, Gradient, Operand, Padded, Ragged, SymbolicCall, Through
 from execution.anatomy import leaf_patterns, leaves_of
 from execution.printer import Printer
-from execution.ragged import LENGTHS_OF, PADDED
+from execution.ragged import LENGTHS_OF, PADDED, SEQUENCES
 
 __all__ = [
     "LEFT",
@@ -246,6 +246,8 @@ def _called(printer: Printer, step: Call, tensors: dict[int, str] | None = None)
         if isinstance(operand, Ragged):
             texts = printer.operand(operand.values), printer.operand(operand.lengths)
             return f"tf.RaggedTensor.from_row_lengths({', '.join(texts)})"
+        if isinstance(operand, Padded):
+            return _padded(printer, operand)
         if isinstance(operand, Through):
             inner = ", ".join(text(item) for item in operand.operands)
             many = len(operand.operands) > 1
@@ -272,6 +274,15 @@ def _called(printer: Printer, step: Call, tensors: dict[int, str] | None = None)
             printer.preamble.append(_TWICE)
         return f"twice({', '.join([step.layer, *given])})"
     return f"{step.layer}({', '.join(given)})"
+
+
+def _padded(printer: Printer, operand: Padded) -> str:
+    """The call that pads sequences."""
+    if SEQUENCES not in printer.preamble:
+        printer.preamble.append(SEQUENCES)
+    rows = f"{printer.operand(operand.values)}, {printer.operand(operand.lengths)}"
+    options = "".join(f", {name}={value!r}" for name, value in operand.options.items())
+    return f"keras.utils.pad_sequences(sequences({rows}){options})"
 
 
 def _naming(

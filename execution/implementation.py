@@ -106,8 +106,8 @@ def _version(distribution: str) -> str | None:
 class Implementation:
     """A Keras as a namespace: its layers by name, some of them overridden perhaps.
 
-    `overrides` maps names of `keras.layers` to classes, and ways to multiply to functions of
-    two tensors; the suite's own tests plant defects through it.
+    `overrides` maps names of `keras.layers` to classes, ways to multiply to functions of two
+    tensors, and `pad_sequences` to another; the suite's own tests plant defects through it.
     """
 
     def __init__(self, found: Installed, overrides: Mapping[str, Any] | None = None) -> None:
@@ -129,6 +129,11 @@ class Implementation:
     def keras_major(self) -> int:
         """2 or 3."""
         return self.installed.keras_major
+
+    @property
+    def pad_sequences(self) -> Any:
+        """The function that `keras.utils` has under this name, or an override."""
+        return self.overrides.get("pad_sequences", self.keras.utils.pad_sequences)
 
     def layer_class(self, name: str) -> Any:
         """The class that `keras.layers` (or an override) has under this name."""

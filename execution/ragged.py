@@ -1,12 +1,21 @@
-"""Ragged tensors: made, handed back with zeros behind their rows, and printed."""
+"""Ragged tensors, and sequences that Keras pads: made, handed back as arrays, and printed."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
-__all__ = ["LENGTHS_OF", "PADDED", "lengths_of", "padded", "ragged"]
+__all__ = [
+    "LENGTHS_OF",
+    "PADDED",
+    "SEQUENCES",
+    "lengths_of",
+    "padded",
+    "padded_sequences",
+    "ragged",
+]
 
 # What a script says of what it gets from a call on ragged tensors.
 PADDED = """\
@@ -23,6 +32,20 @@ def lengths_of(tensor):  # of the rows of a ragged tensor
 def ragged(tf: Any, values: Any, lengths: Any) -> Any:
     """A ragged tensor of values of shape (step of all rows, ...) and lengths of shape (batch,)."""
     return tf.RaggedTensor.from_row_lengths(values, lengths)
+
+
+SEQUENCES = """\
+def sequences(values, lengths):  # rows of these lengths, one after the other, as lists
+    return [row.tolist() for row in np.split(values, np.cumsum(lengths)[:-1])]
+"""
+
+
+def padded_sequences(
+    pad: Callable[..., Any], values: Any, lengths: Any, options: Mapping[str, Any]
+) -> Any:
+    """What `pad`, with these options, makes of the rows that lie in `values`."""
+    rows = np.split(np.asarray(values), np.cumsum(np.asarray(lengths))[:-1])
+    return pad([row.tolist() for row in rows], **options)
 
 
 def padded(tensor: Any) -> Any:

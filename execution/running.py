@@ -60,7 +60,7 @@ class Runner:
         self.execution = execution
         self.counters = Counters()
         self._layers = Layers(implementation, self.counters)
-        self._calls = Calls(implementation.tensorflow, self.counters)
+        self._calls = Calls(implementation, self.counters)
         self._products = Products(implementation, execution.mode, self.counters)
         self._symbols: list[Any] = []
         self._models = Models(implementation, execution.mode, self.counters)

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from catalogue.expressions import Expression, Output
-from catalogue.steps import Call, Gradient, Operand, Ragged, Through
+from catalogue.steps import Call, Gradient, Operand, Padded, Ragged, Through
 from execution.anatomy import layers_of, leaves_of, pattern_of, roles_of, structure_of
-from execution.implementation import variable_of
+from execution.implementation import Implementation, variable_of
 from execution.layers import Built
 from execution.products import Inapplicable
-from execution.ragged import ragged
+from execution.ragged import padded_sequences, ragged
 from execution.results import Counters
 
 __all__ = ["Calls", "Traced", "of_masks"]
@@ -33,10 +33,11 @@ class Traced:
 class Calls:
     """Makes the calls of steps on tensors, symbolic ones too; traces are kept at their layers."""
 
-    def __init__(self, tensorflow: Any, counters: Counters) -> None:
+    def __init__(self, implementation: Implementation, counters: Counters) -> None:
         self.counters = counters
         self.left: list[Any] = []  # the masks of what the last call was made on, after it
-        self._tf = tensorflow
+        self._tf = implementation.tensorflow
+        self._pad = implementation.pad_sequences
 
     def apply(
         self, step: Call, scope: Mapping[str, Built], tensors: list[Any]
@@ -56,6 +57,8 @@ class Calls:
                 return next(rest)
             if isinstance(operand, Ragged):
                 return ragged(self._tf, next(rest), next(rest))
+            if isinstance(operand, Padded):
+                return padded_sequences(self._pad, next(rest), next(rest), operand.options)
             if isinstance(operand, Through):
                 inner = [live(item) for item in operand.operands]
                 return scope[operand.layer].layer(inner[0] if len(inner) == 1 else inner)

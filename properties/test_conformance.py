@@ -17,6 +17,7 @@ from properties import (  # noqa: F401 (they declare)
     layer_chance,
     layer_delivery,
     layer_mixing,
+    layer_padding,
     layer_ragged,
     layer_sharing,
     layer_stateful,

@@ -45,6 +45,7 @@ CASES = {
         Spec("Dropout", {"rate": 0.5, "seed": 7}), (TENSOR,), training=True, other="tenth"
     ),
     "Add": LayerCase(Spec("Add"), (TENSOR, TENSOR), other="tenth"),
+    "Masking": LayerCase(Spec("Masking"), (TENSOR,), form="made"),
 }
 
 
