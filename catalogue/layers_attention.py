@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from catalogue import attention_reference, head_attention_reference, layer_reference
-from catalogue.cases import MaskDtype
+from catalogue.cases import Content, MaskDtype
 from catalogue.contracts import of_query
 from catalogue.head_attention_reference import attention_axes
 from catalogue.layer_cases import LayerCase, LayerEntry, Sequences, TensorMask
@@ -45,6 +45,7 @@ _CALLED: dict[str, tuple[bool, ...]] = {
     "use_causal_mask": (False, True),
     "return_attention_scores": (False, True),
 }
+_FEW_UNITS = 6  # that values are up to
 _ROLES = ("query", "value", "key")
 # A causal mask that is the only one is left to a kernel, which aligns it by itself; where scores
 # are asked for or dropped it is not (github.com/keras-team/keras/issues/23038).
@@ -112,6 +113,14 @@ def _of_heads(form: TensorMask, **arguments: Argument) -> tuple[dict[str, Any], 
             (("absent", "mm"), "for all", True),
         )
     )
+
+
+def _source(case: LayerCase, place: int, content: Content) -> tuple[str, str]:
+    """Values of less than one, or of a few units: then scores differ by more than a hundred."""
+    tensor = case.tensors[min(place, len(case.tensors) - 1)]  # the last may be given for the rest
+    most = 1 if case.tensors[0].seed % 2 else _FEW_UNITS
+    drawn = f"np.random.default_rng({tensor.seed}).uniform({-most}, {most}, {tensor.shape})"
+    return f"{drawn}.astype({case.dtype!r})", ""
 
 
 # -- what comes out --------------------------------------------------------------------------
@@ -255,6 +264,7 @@ def _multi_head(
         weights=_head_weights,
         most=most,
         since=since,
+        source=_source,
         traits=attention_reference.attention_traits,
         random=layer_reference.by_chance("dropout"),
     )
@@ -292,6 +302,7 @@ def _group_query(
         weights=_group_weights,
         most=most,
         since=since,
+        source=_source,
         traits=attention_reference.attention_traits,
         random=layer_reference.by_chance("dropout"),
     )
@@ -341,6 +352,7 @@ ENTRIES = (
         positions=_dense_positions,
         held=_dense_held,
         weights=_attention_weights,
+        source=_source,
         traits=attention_reference.attention_traits,
         random=layer_reference.by_chance("dropout"),
     ),
@@ -362,6 +374,7 @@ ENTRIES = (
         positions=_dense_positions,
         held=_dense_held,
         weights=_additive_weights,
+        source=_source,
         traits=attention_reference.attention_traits,
         random=layer_reference.by_chance("dropout"),
     ),

@@ -92,7 +92,8 @@ def _of_other_axes(tensor: Tensor) -> Iterator[tuple[str, str]]:
         yield "an axis more", _AXIS_MORE
     if len(tensor.rest) == 1 and tensor.rest != (1,):
         yield "a mask of features", _OF_FEATURES.format(features=tensor.rest[0])
-    yield "no axis of steps", "mask[:, 0, 0]" if tensor.fold else "mask[:, 0]"
+    if tensor.rest:  # elements may be masked alike in all rows: the page of Softmax
+        yield "no axis of steps", "mask[:, 0, 0]" if tensor.fold else "mask[:, 0]"
 
 
 def _of_steps_alone(layer: str) -> bool:
