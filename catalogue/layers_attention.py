@@ -45,7 +45,7 @@ _CALLED: dict[str, tuple[bool, ...]] = {
     "use_causal_mask": (False, True),
     "return_attention_scores": (False, True),
 }
-_FEW_UNITS = 6  # that values are up to
+_LEAST = -40  # of values of some units
 _ROLES = ("query", "value", "key")
 # A causal mask that is the only one is left to a kernel, which aligns it by itself; where scores
 # are asked for or dropped it is not (github.com/keras-team/keras/issues/23038).
@@ -77,6 +77,19 @@ _CAUSAL_OF_KNOWN_SIZES: dict[str, Any] = {
 }
 # The same of a query of a single step, of which a dense layer may make something of its own.
 _CAUSAL_OF_ONE_STEP: dict[str, Any] = {**_CAUSAL_OF_KNOWN_SIZES, "single": True}
+
+# Scores that half precision may not hold once a large number is taken from them: products, for
+# those of the other mode are less than a few units.
+_HALF: dict[str, Any] = {
+    "dtypes": ("float32", "mixed_float16"),
+    "masks": ("travelling", "mm"),
+    "score_mode": "dot",
+    "use_scale": False,
+    "dropout": 0.0,
+    "training": None,
+    "static": False,
+    "single": False,
+}
 
 # A window beside a mask of single elements, and no other mask.
 _WINDOW_ALONE: tuple[dict[str, Any], ...] = (
@@ -116,11 +129,14 @@ def _of_heads(form: TensorMask, **arguments: Argument) -> tuple[dict[str, Any], 
 
 
 def _source(case: LayerCase, place: int, content: Content) -> tuple[str, str]:
-    """Values of less than one, or of a few units: then scores differ by more than a hundred."""
+    """Values of less than one, or of some units, mostly negative: then scores lie far apart, and
+    far below zero where padding of the value is positive; that of the query is negative too."""
     tensor = case.tensors[min(place, len(case.tensors) - 1)]  # the last may be given for the rest
-    most = 1 if case.tensors[0].seed % 2 else _FEW_UNITS
-    drawn = f"np.random.default_rng({tensor.seed}).uniform({-most}, {most}, {tensor.shape})"
-    return f"{drawn}.astype({case.dtype!r})", ""
+    least = -1 if case.tensors[0].seed % 2 else _LEAST
+    drawn = f"np.random.default_rng({tensor.seed}).uniform({least}, 1, {tensor.shape})"
+    negative = content == "ones" and not place and least == _LEAST
+    padding = f"np.array({_LEAST / 2}, {case.dtype!r})" if negative else ""
+    return f"{drawn}.astype({case.dtype!r})", padding
 
 
 # -- what comes out --------------------------------------------------------------------------
@@ -344,7 +360,7 @@ ENTRIES = (
         sequences=_ATTENDED,
         explicit=True,
         mask_dtypes=_BINARY,
-        together=(*_CAUSAL_ALONE[:2], _CAUSAL_OF_KNOWN_SIZES, _CAUSAL_OF_ONE_STEP),
+        together=(*_CAUSAL_ALONE[:2], _CAUSAL_OF_KNOWN_SIZES, _CAUSAL_OF_ONE_STEP, _HALF),
         most=_MORE,
         masks=2,
         trainings=(None, False, True),

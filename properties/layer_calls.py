@@ -15,7 +15,7 @@ from properties.layers import certain, reaches
 from properties.registry import declare
 from properties.symbolic import HDF5, masks_there, shapes
 
-__all__ = ["outputs_agree"]
+__all__ = ["outputs_agree", "sources_of"]
 
 _LAYER = "keras.io/api/layers/base_layer"
 _TRACED = 6  # of so many cases one
@@ -133,7 +133,7 @@ def layer_gradient(case: LayerCase) -> Plan:
     )
     for name, content in (("y", None), ("z", case.other)):
         call = setting.call(name, content=content)
-        setting.steps[-1] = Gradient(f"d{name}", call, _sources(case), where)
+        setting.steps[-1] = Gradient(f"d{name}", call, sources_of(case), where)
     comparisons: list[Comparison] = []
     for place, tensor in enumerate(case.tensors):
         suffix = f" {place}" if len(case.tensors) > 1 else ""
@@ -150,7 +150,7 @@ def layer_gradient(case: LayerCase) -> Plan:
     return Plan(tuple(setting.steps), tuple(comparisons))
 
 
-def _sources(case: LayerCase) -> tuple[int, ...]:
+def sources_of(case: LayerCase) -> tuple[int, ...]:
     """The places of the tensors among all that is given: each may bring its mask with it."""
     found, place = [], 0
     for tensor in case.tensors:

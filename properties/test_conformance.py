@@ -18,6 +18,7 @@ from properties import (  # noqa: F401 (they declare)
     layer_delivery,
     layer_mixing,
     layer_padding,
+    layer_precision,
     layer_ragged,
     layer_sharing,
     layer_stateful,
