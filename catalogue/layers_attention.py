@@ -129,10 +129,11 @@ def _of_heads(form: TensorMask, **arguments: Argument) -> tuple[dict[str, Any], 
 
 
 def _source(case: LayerCase, place: int, content: Content) -> tuple[str, str]:
-    """Values of less than one, or of some units, mostly negative: then scores lie far apart, and
-    far below zero where padding of the value is positive; that of the query is negative too."""
+    """Values of less than one, or, a fourth, of some units, mostly negative: then scores lie far
+    apart, and far below zero where a value's padding is positive; that of the query is not.
+    """
     tensor = case.tensors[min(place, len(case.tensors) - 1)]  # the last may be given for the rest
-    least = -1 if case.tensors[0].seed % 2 else _LEAST
+    least = _LEAST if case.tensors[0].seed % 4 == 1 else -1
     drawn = f"np.random.default_rng({tensor.seed}).uniform({least}, 1, {tensor.shape})"
     negative = content == "ones" and not place and least == _LEAST
     padding = f"np.array({_LEAST / 2}, {case.dtype!r})" if negative else ""
