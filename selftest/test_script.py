@@ -153,7 +153,8 @@ def test_a_script_fails_just_where_its_comparison_does(name: str) -> None:
     property = PROPERTIES[name]
     count = sum(check(property, case, "eager") for case in cases_of(property))
     refused = name == "ragged" and INSTALLED.keras_major == 3  # which takes no ragged tensors
-    assert count or refused
+    raises = name == "misfit_mask_refused"  # and compares no values that could be made wrong
+    assert count or refused or raises
 
 
 @pytest.mark.parametrize("name", ["truth", "held_state", "padding_gradient", "eager_graph_agree"])
