@@ -46,6 +46,14 @@ CASES = {
     ),
     "Add": LayerCase(Spec("Add"), (TENSOR, TENSOR), other="tenth"),
     "Masking": LayerCase(Spec("Masking"), (TENSOR,), form="made"),
+    "Softmax(mask of elements)": LayerCase(
+        Spec("Softmax"),
+        (Tensor(("110", "011"), (), content="ones"),),
+        form="explicit",
+        policy="mixed_float16",
+        other="tenth",
+        entry="Softmax(mask of elements)",
+    ),
 }
 
 
