@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from catalogue.expressions import Expression, expression
+from catalogue.training import STANDING
 from catalogue.training_cases import TrainingCase
 from catalogue.training_steps import Given
 from properties.comparisons import Agrees, Plan
@@ -67,11 +68,13 @@ def with_other_labels(case: TrainingCase) -> TrainingSetting:
     if not sparse and case.units != 1:
         setting = TrainingSetting(msgspec.structs.replace(case, units=1))
     setting.model()
+    setting.model(name="other_model")  # what was traced for one rank is traced for any next
+    eager = case.measure not in STANDING
     whole = setting.given()
     for step, given in (("", whole), ("_first", some_rows(whole, slice(0, 1)))):
-        setting.train(f"a{step}", given, eager=True)
+        setting.train(f"a{step}", given, eager=eager)
         other = dataclasses.replace(given, labels=_reshaped(given, sparse))
-        setting.train(f"b{step}", other, eager=True)
+        setting.train(f"b{step}", other, model="other_model", eager=eager)
     return setting
 
 
