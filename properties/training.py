@@ -9,9 +9,9 @@ import numpy as np
 
 from catalogue.cases import FINITE_CONTENTS
 from catalogue.expressions import Expression, Output, expression, literal
+from catalogue.metric_reference import unknown
 from catalogue.training import OUTPUTS, STANDING, measure_of
 from catalogue.training_cases import TrainingCase
-from catalogue.training_reference import unknown
 from catalogue.training_steps import Given
 from properties.comparisons import Agrees, Comparison, Level, Plan, Raises
 from properties.registry import declare

@@ -9,9 +9,9 @@ import msgspec
 import numpy as np
 
 from catalogue.expressions import Expression, expression, literal
+from catalogue.metric_reference import root_mean_squared
 from catalogue.training import OF_ROWS, OUTPUTS, STANDING, measure_of
 from catalogue.training_cases import GivenAs, TrainingCase, without_axis
-from catalogue.training_reference import root_mean_squared
 from catalogue.training_steps import Given
 from properties.comparisons import Agrees, Plan
 from properties.registry import declare

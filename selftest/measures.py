@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from catalogue import training_reference as reference
+from catalogue import metric_reference
 from catalogue.training import ALIASES, EXCLUDED, FUNCTIONS_EXCLUDED, MEASURES, OF_ROWS, OUTPUTS
 from catalogue.training_cases import MeasureEntry
 
@@ -26,7 +26,7 @@ Losses are reduced in each way that Keras documents of a version.
 def _reference(entry: MeasureEntry) -> str:
     if entry.values is not None:
         return "of each position"
-    return "none" if entry.whole is reference.unknown else "of all positions"
+    return "none" if entry.whole is metric_reference.unknown else "of all positions"
 
 
 def _forms(entry: MeasureEntry) -> str:

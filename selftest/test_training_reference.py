@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from catalogue import metric_reference as whole
 from catalogue import training_reference as reference
 from catalogue.training_reference import mean_metric, reduced
 
@@ -136,14 +137,18 @@ _WEIGHT = np.array([1.0, 2.0, 3.0, 4.0])
 @pytest.mark.parametrize(
     ("function", "arguments", "expected"),
     [
-        (reference.count_of("true positives"), {}, 1.0),
-        (reference.count_of("false negatives"), {}, 2.0),
-        (reference.count_of("false positives"), {}, 3.0),
-        (reference.count_of("true negatives"), {}, 4.0),
-        (reference.precision, {}, 1 / 4),
-        (reference.recall, {}, 1 / 3),
-        (reference.root_mean_squared, {}, math.sqrt((0.01 + 2 * 0.81 + 3 * 0.64 + 4 * 0.04) / 10)),
-        (reference.binary_overlap, {}, (1 / 6 + 4 / 9) / 2),
+        (whole.count_of("true positives"), {}, 1.0),
+        (whole.count_of("false negatives"), {}, 2.0),
+        (whole.count_of("false positives"), {}, 3.0),
+        (whole.count_of("true negatives"), {}, 4.0),
+        (whole.precision, {}, 1 / 4),
+        (whole.recall, {}, 1 / 3),
+        (
+            whole.root_mean_squared,
+            {},
+            math.sqrt((0.01 + 2 * 0.81 + 3 * 0.64 + 4 * 0.04) / 10),
+        ),
+        (whole.binary_overlap, {}, (1 / 6 + 4 / 9) / 2),
     ],
 )
 def test_a_metric_of_all_positions_weighs_each(
@@ -157,19 +162,19 @@ def test_the_overlap_of_classes_is_intersection_over_union() -> None:
     """By classes that are named, and by the largest of one-hot ones."""
     y, p = np.array([[0.0], [0.0], [1.0]]), np.array([[0.0], [1.0], [1.0]])
     ones = np.ones(3)
-    assert reference.overlap(y, p, ones, {"num_classes": 2}) == 0.5
+    assert whole.overlap(y, p, ones, {"num_classes": 2}) == 0.5
     chosen = {"num_classes": 2, "target_class_ids": (0,)}
-    assert reference.overlap(y, np.zeros((3, 1)), ones, chosen) == pytest.approx(2 / 3)
+    assert whole.overlap(y, np.zeros((3, 1)), ones, chosen) == pytest.approx(2 / 3)
     hot = np.eye(2)[y[:, 0].astype(int)], np.eye(2)[p[:, 0].astype(int)]
-    assert reference.one_hot_overlap(*hot, ones, {"num_classes": 2}) == 0.5
+    assert whole.one_hot_overlap(*hot, ones, {"num_classes": 2}) == 0.5
 
 
 def test_each_threshold_has_a_number() -> None:
     """NaN where a prediction lies on that threshold, not at the others."""
-    counted = reference.count_of("false positives")
+    counted = whole.count_of("false positives")
     found = counted(_TRUE, _SAID, _WEIGHT, {"thresholds": (0.15, 0.2, 0.5)})
     np.testing.assert_array_equal(found, [7, np.nan, 3])
-    found = reference.recall(_TRUE, _SAID, _WEIGHT, {"thresholds": (0.05, 0.5)})
+    found = whole.recall(_TRUE, _SAID, _WEIGHT, {"thresholds": (0.05, 0.5)})
     np.testing.assert_allclose(found, [1, 1 / 3])
 
 
@@ -177,42 +182,46 @@ def test_thresholds_beside_the_likeliest_ask_for_both() -> None:
     """One of two is the likeliest, and is above a threshold or is not."""
     y, p = np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([[0.4, 0.3], [0.7, 0.6]])
     both = {"top_k": 1, "thresholds": (0.2, 0.5)}
-    np.testing.assert_allclose(reference.precision(y, p, np.ones(2), both), [1 / 2, 0])
+    np.testing.assert_allclose(whole.precision(y, p, np.ones(2), both), [1 / 2, 0])
     # Without thresholds the likeliest is predicted however small it is.
-    assert reference.precision(y, p, np.ones(2), {"top_k": 1}) == 1 / 2
+    assert whole.precision(y, p, np.ones(2), {"top_k": 1}) == 1 / 2
     alike = np.array([[0.4, 0.4], [0.7, 0.6]])
-    assert np.isnan(reference.precision(y, alike, np.ones(2), both)).all()
+    assert np.isnan(whole.precision(y, alike, np.ones(2), both)).all()
 
 
 def test_the_area_is_that_under_straight_lines() -> None:
     """One threshold between all and nothing: (0, 0), (3/7, 1/3) and (1, 1)."""
     one = {"thresholds": (0.5,)}
     expected = 3 / 7 * (1 / 3) / 2 + 4 / 7 * (1 / 3 + 1) / 2
-    assert reference.area(_TRUE, _SAID, _WEIGHT, one) == pytest.approx(expected)
+    assert whole.area(_TRUE, _SAID, _WEIGHT, one) == pytest.approx(expected)
     # Thresholds between all predictions: of two pairs by their weights, the others are in order.
     exact = (1 * (3 + 4) + 2 * 0) / (3 * 7)
-    assert reference.area(_TRUE, _SAID, _WEIGHT, {"num_thresholds": 12}) == pytest.approx(exact)
-    assert np.isnan(reference.area(_TRUE[:2], _SAID[:2], _WEIGHT[:2], {}))  # nothing negative
+    assert whole.area(_TRUE, _SAID, _WEIGHT, {"num_thresholds": 12}) == pytest.approx(exact)
+    assert np.isnan(whole.area(_TRUE[:2], _SAID[:2], _WEIGHT[:2], {}))  # nothing negative
 
 
 def test_an_ignored_class_is_one_of_labels() -> None:
     """What it is counted as elsewhere is not said."""
     y, p = np.array([[0.0], [-1.0], [1.0]]), np.array([[0.0], [1.0], [1.0]])
     without = {"num_classes": 2, "ignore_class": -1}
-    assert reference.overlap(y, p, np.ones(3), without) == 1.0
+    assert whole.overlap(y, p, np.ones(3), without) == 1.0
     said = np.array([[0.0], [0.0], [0.0]])
-    assert np.isnan(reference.overlap(y, said, np.ones(3), {"num_classes": 2, "ignore_class": 0}))
+    assert np.isnan(whole.overlap(y, said, np.ones(3), {"num_classes": 2, "ignore_class": 0}))
     hot = np.eye(3)[[0, 1, 2]], np.eye(3)[[0, 2, 2]]
     arguments = {"num_classes": 3, "ignore_class": 1}
-    assert reference.one_hot_overlap(*hot, np.ones(3), arguments) == 1.0
+    assert whole.one_hot_overlap(*hot, np.ones(3), arguments) == 1.0
 
 
 def test_a_prediction_on_the_threshold_is_not_judged() -> None:
     """Rounding may put it on either side."""
     at = np.full((4, 1), 0.5)
-    for function in (reference.precision, reference.recall, reference.binary_overlap):
+    for function in (
+        whole.precision,
+        whole.recall,
+        whole.binary_overlap,
+    ):
         assert np.isnan(function(_TRUE, at, _WEIGHT, {}))
-    assert np.isnan(reference.unknown(_TRUE, _SAID, _WEIGHT, {}))
+    assert np.isnan(whole.unknown(_TRUE, _SAID, _WEIGHT, {}))
 
 
 SAID = np.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7]])
@@ -233,7 +242,7 @@ SEEN = np.array([3.0, 1.0, 2.0])  # of the third row both labels are said wrong
 )
 def test_scores_of_labels_count_rows_by_their_weights(arguments: Any, expected: Any) -> None:
     """Of each label, of all together, and their means."""
-    found = reference.f_score(TRUE, SAID, SEEN, arguments)
+    found = whole.f_score(TRUE, SAID, SEEN, arguments)
     np.testing.assert_allclose(found, expected)
 
 
@@ -241,4 +250,4 @@ def test_areas_of_labels_are_averaged() -> None:
     """One whose predictions tell its rows apart has all of the area, one that is turned none."""
     turned = np.stack([SAID[:, 0], 1 - SAID[:, 0]], 1)
     true = np.array([[1, 1], [0, 0], [0, 0]])
-    assert reference.area_of_labels(true, turned, SEEN, {"num_thresholds": 20}) == 0.5
+    assert whole.area_of_labels(true, turned, SEEN, {"num_thresholds": 20}) == 0.5
