@@ -251,3 +251,34 @@ def test_areas_of_labels_are_averaged() -> None:
     turned = np.stack([SAID[:, 0], 1 - SAID[:, 0]], 1)
     true = np.array([[1, 1], [0, 0], [0, 0]])
     assert whole.area_of_labels(true, turned, SEEN, {"num_thresholds": 20}) == 0.5
+
+
+def test_correlations_are_those_of_a_position() -> None:
+    """Of three labels and three predictions, both of mean 2: 1 where they rise alike."""
+    y, p = np.array([[1.0, 2.0, 3.0]] * 2), np.array([[1.0, 2.0, 3.0], [2.0, 3.0, 1.0]])
+    assert reference.pearson(y, p, {}) == pytest.approx([1.0, -0.5])
+    # Both of variance 2 / 3, which is what is left of it where they are apart by 2.
+    assert reference.concordance(y, p + 2, {}) == pytest.approx([1 / 4, -1 / 8], abs=1e-6)
+
+
+def test_a_score_is_of_what_the_labels_leave_to_explain() -> None:
+    """The example of the page of R2Score, with a row of weight 0 that says something else."""
+    y, p = np.array([[1.0], [4.0], [3.0]]), np.array([[2.0], [4.0], [4.0]])
+    w = np.ones(3)
+    assert whole.determination(y, p, w, {}) == pytest.approx(0.57142854)
+    both = np.concatenate([y, y], 1), np.concatenate([p, y], 1)
+    each = {"class_aggregation": None}
+    assert whole.determination(*both, w, each) == pytest.approx([0.57142854, 1.0])
+    other = np.append(y, [[9.0]], 0), np.append(p, [[0.0]], 0)
+    assert whole.determination(*other, np.append(w, 0.0), {}) == pytest.approx(0.57142854)
+    assert np.isnan(whole.determination(y[:1], p[:1], w[:1], {}))  # one label explains itself
+
+
+def test_measures_of_predictions_and_rows() -> None:
+    """Sums are weighed; a row has the mean of all that is in it."""
+    p = np.array([[1.0, 2.0], [3.0, 4.0]])
+    assert whole.sum_of_predicted(p, p, np.array([1.0, 0.5]), {}) == 6.5
+    assert reference.predicted(p, p, {}).tolist() == [1.5, 3.5]
+    rows = reference.fourth_power_of_rows(np.zeros((1, 2, 2)), p[None], {})
+    assert rows.tolist() == [(1 + 16 + 81 + 256) / 4]
+    assert reference.generalized(np.array([1]), np.array([[0.75, 0.25]]), {}).tolist() == [1.0]
