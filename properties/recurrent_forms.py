@@ -105,9 +105,10 @@ def restored_is_the_same(case: RecurrentCase) -> Plan:
         if isinstance(value, bool | int | float | str | None)
     }
     # Whether it is held where no call on this device tells.
+    once = literal(np.uint8(1), "held_once")
     setting.steps.append(Configuration("held", setting.layer(), plain))
     held = [
-        Agrees(f"configuration of {name}", Output("held", place), literal(np.uint8(1), "held_once"))
+        Agrees(f"configuration of {name}", Output("held", place), once, level="should")
         for place, name in enumerate(plain)
     ]
     return Plan(setting.plan_steps(), (*agree, mask, *held))
