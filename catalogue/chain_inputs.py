@@ -18,6 +18,8 @@ Form = Literal[
     "one inside, kept",
     "by name",
     "by name, sorted",
+    "one tensor twice",
+    "one tensor twice, last mask",
     "a mask more",
     "a mask less",
     "from within",
@@ -218,6 +220,35 @@ def _fresh(values: list[str]) -> list[str]:
     return [f"tf.identity({one})" for one in values]
 
 
+def _one_tensor_twice(case: ChainCase) -> _Body:
+    """Two outputs, of masks for each of two inputs: of two tensors, and of one in both places."""
+    _, masks = _apart(case)
+    values = f"arrays[{places_of(case)[0][0]}]"
+    return _Body(
+        _model(case),
+        [
+            f"apart = model({_listed(_fresh([values, values]))}, mask={_listed(masks)})",
+            f"x = tf.identity({values})",
+            f"return [apart, model([x, x], mask={_listed(masks)})]",
+        ],
+    )
+
+
+def _one_tensor_twice_last_mask(case: ChainCase) -> _Body:
+    """Two outputs: of one tensor in both places, and of two that have the last one's mask."""
+    _, masks = _apart(case)
+    values = f"arrays[{places_of(case)[0][0]}]"
+    return _Body(
+        _model(case),
+        [
+            f"x = tf.identity({values})",
+            f"twice = model([x, x], mask={_listed(masks)})",
+            f"last = model({_listed(_fresh([values, values]))}, mask={_listed(masks[-1:] * 2)})",
+            "return [twice, last]",
+        ],
+    )
+
+
 def _counted(case: ChainCase, wrong: Callable[[list[str]], list[str]], filled: str) -> _Body:
     """A call with a list of masks that is `wrong`, and one with a list that is `filled` up."""
     _, masks = _apart(case)
@@ -300,6 +331,8 @@ FORMS: Mapping[Form, Callable[[ChainCase], _Body]] = {
     "one inside, kept": _one_inside_kept,
     "by name": _by_name,
     "by name, sorted": _by_name_sorted,
+    "one tensor twice": _one_tensor_twice,
+    "one tensor twice, last mask": _one_tensor_twice_last_mask,
     "a mask more": _a_mask_more,
     "a mask less": _a_mask_less,
     "from within": _from_within,

@@ -13,6 +13,7 @@ from catalogue.chain_shapes import ways_of
 from catalogue.chains import ChainCase, Stage, folded
 from catalogue.expressions import Output, expression, literal
 from catalogue.layer_cases import LayerCase
+from properties.chain_inputs import twice
 from properties.chain_setting import ChainSetting, called_again
 from properties.comparisons import Agrees, Comparison, Plan, Raises, Runs
 
@@ -143,6 +144,14 @@ def as_if_names_were_sorted_for_masks(case: ChainCase) -> Plan:
     return _alike(setting, ("z", 0), ("z", 1), ("z", 2), ("z", 3))
 
 
+def as_if_the_last_mask_were_of_both(case: ChainCase) -> Plan:
+    """A tensor that is given twice has in both places the mask that is given last."""
+    setting = twice(case)
+    form: Form = "one tensor twice, last mask"
+    setting.call("z", setting.model_given(form), outputs=2, mode="eager")
+    return _alike(setting, ("z", 0), ("z", 1))
+
+
 def as_if_the_shorter_list_ended_it(case: ChainCase) -> Plan:
     """A mask too many is left out, and for one too few stands None."""
     setting = ChainSetting(case)
@@ -207,6 +216,7 @@ CHAIN_ALTERNATIVES = (
     as_over_as_many_steps_as_rows,
     as_if_masks_were_those_known_before,
     as_if_names_were_sorted_for_masks,
+    as_if_the_last_mask_were_of_both,
     as_if_the_shorter_list_ended_it,
     as_where_tensors_carry_no_masks,
 )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+import msgspec
+
 from catalogue.chain_inputs import Form
 from catalogue.chains import ChainCase, entry_of_node
 from catalogue.expressions import Output
@@ -11,7 +13,7 @@ from properties.chain_setting import ChainSetting
 from properties.comparisons import Agrees, Level, Plan, Raises
 from properties.registry import declare
 
-__all__: list[str] = []
+__all__ = ["twice"]
 
 _MODEL = "keras.io/api/models/model"
 _TRAINING = "keras.io/api/models/model_training_apis"
@@ -72,6 +74,33 @@ def names_agree(case: ChainCase) -> Plan:
         *_agree(setting, "masks by name", ("z", 2), ("z", 0)),
     ]
     return Plan(tuple(setting.steps), tuple(comparisons))
+
+
+@declare(
+    family="chains",
+    source=f"{_MODEL}, call ('mask: a mask or list of masks'), of its inputs; contracts: a call "
+    "leaves inputs and their masks as they were",
+    of=lambda layer: layer == _TWO,
+    applies=_travelling,
+    choices=("meeting",),
+    share=2,
+    dear=True,
+)
+def one_tensor_twice(case: ChainCase) -> Plan:
+    """A tensor that is given for two inputs has the mask of each in its place."""
+    setting = twice(case)
+    setting.call("z", setting.model_given("one tensor twice"), outputs=2, mode="eager")
+    return Plan(tuple(setting.steps), tuple(_agree(setting, "twice", ("z", 1), ("z", 0))))
+
+
+def twice(case: ChainCase) -> ChainSetting:
+    """The case with inputs of the same shape, of which each second step of the last is masked."""
+    first, second = case.tensors
+    other = tuple(("10" * len(row))[: len(row)] for row in first.mask)
+    replace = msgspec.structs.replace
+    first = replace(first, masked=True)
+    second = replace(second, rest=first.rest, mask=other, masked=True)
+    return ChainSetting(replace(case, tensors=(first, second)))
 
 
 @declare(

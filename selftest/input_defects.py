@@ -46,6 +46,17 @@ def _names_without_masks(found: Implementation) -> Any:
     return _calls(found, change)
 
 
+def _given_twice_unmasked(found: Implementation) -> Any:
+    """A tensor that is given twice has no mask."""
+
+    def change(inputs: Any, mask: Any) -> tuple[Any, Any]:
+        several = inputs if isinstance(inputs, list) else [inputs]
+        again = len({id(one) for one in several}) < len(several)
+        return (unmasked(found, inputs), None) if again else (inputs, mask)
+
+    return _calls(found, change)
+
+
 def _miscounted_masks_ignored(found: Implementation) -> Any:
     """A list of masks that is longer or shorter than that of the inputs is taken for none."""
     flatten = found.tensorflow.nest.flatten
@@ -102,6 +113,7 @@ _BOTH = ("sequence", "two inputs")
 IN_INPUTS = (
     ModelDefect("what comes with a call", _TWO, "inputs_agree", _leaves_out_what_comes),
     ModelDefect("names have no masks", _TWO, "names_agree", _names_without_masks),
+    ModelDefect("given twice", _TWO, "one_tensor_twice", _given_twice_unmasked),
     ModelDefect("masks miscounted", _BOTH, "number_of_masks_refused", _miscounted_masks_ignored),
     ModelDefect("masked begin", _BOTH, "intermediate_tensors_agree", _refuses_masked_tensors),
     ModelDefect("predict gives more", ("sequence",), "masked_tensors_run", _predicts_more),
