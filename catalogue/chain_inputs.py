@@ -220,33 +220,29 @@ def _fresh(values: list[str]) -> list[str]:
     return [f"tf.identity({one})" for one in values]
 
 
-def _one_tensor_twice(case: ChainCase) -> _Body:
-    """Two outputs, of masks for each of two inputs: of two tensors, and of one in both places."""
+def _twice(case: ChainCase, apart: Callable[[list[str]], list[str]]) -> _Body:
+    """A call on two tensors alike, with masks made of those of the inputs, and one on a single
+    tensor in both places, with the masks of the inputs."""
     _, masks = _apart(case)
     values = f"arrays[{places_of(case)[0][0]}]"
     return _Body(
         _model(case),
         [
-            f"apart = model({_listed(_fresh([values, values]))}, mask={_listed(masks)})",
+            f"apart = model({_listed(_fresh([values, values]))}, mask={_listed(apart(masks))})",
             f"x = tf.identity({values})",
             f"return [apart, model([x, x], mask={_listed(masks)})]",
         ],
     )
 
 
+def _one_tensor_twice(case: ChainCase) -> _Body:
+    """Two outputs, of masks for each of two inputs: of two tensors, and of one in both places."""
+    return _twice(case, lambda masks: masks)
+
+
 def _one_tensor_twice_last_mask(case: ChainCase) -> _Body:
-    """Two outputs: of one tensor in both places, and of two that have the last one's mask."""
-    _, masks = _apart(case)
-    values = f"arrays[{places_of(case)[0][0]}]"
-    return _Body(
-        _model(case),
-        [
-            f"x = tf.identity({values})",
-            f"twice = model([x, x], mask={_listed(masks)})",
-            f"last = model({_listed(_fresh([values, values]))}, mask={_listed(masks[-1:] * 2)})",
-            "return [twice, last]",
-        ],
-    )
+    """Two outputs: of two tensors that have the last one's mask, and of one in both places."""
+    return _twice(case, lambda masks: masks[-1:] * 2)
 
 
 def _counted(case: ChainCase, wrong: Callable[[list[str]], list[str]], filled: str) -> _Body:

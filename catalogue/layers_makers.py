@@ -154,8 +154,11 @@ def _carried_tokens(case: LayerCase, place: int, content: Content) -> tuple[str,
 
 
 def _by_token(case: LayerCase) -> np.ndarray | None:
-    """Source: the page of Embedding: with `mask_zero` "the input value 0 is masked out"."""
-    return kept(case) if case.spec.get("mask_zero") else None
+    """Source: the page of Embedding: with `mask_zero` "the input value 0 is masked out".
+
+    An Embedding may stand in a wrapper.
+    """
+    return kept(case) if case.spec.get("mask_zero") or case.spec.get("layer.mask_zero") else None
 
 
 def _also_by_token(case: LayerCase) -> np.ndarray | None:
@@ -179,18 +182,6 @@ def embedded(given: Given) -> np.ndarray:
     rows = np.asarray(table[tokens.astype("int64")])
     carried = given.case.name == _CARRIED_TOKENS
     valid = _also_by_token(given.case) if carried else _by_token(given.case)
-    return rows if valid is None else np.where(valid[..., None], rows, rows.dtype.type(np.nan))
-
-
-def _by_inner_token(case: LayerCase) -> np.ndarray | None:
-    """As `_by_token`, of an Embedding in a wrapper."""
-    return kept(case) if case.spec.get("layer.mask_zero") else None
-
-
-def _inner_embedded(given: Given) -> np.ndarray:
-    """What an Embedding in a wrapper gives."""
-    (tokens,), (table,) = given.inputs, given.weights
-    rows, valid = np.asarray(table[tokens.astype("int64")]), _by_inner_token(given.case)
     return rows if valid is None else np.where(valid[..., None], rows, rows.dtype.type(np.nan))
 
 
@@ -352,8 +343,8 @@ ENTRIES = (
     LayerEntry(
         "SpectralNormalization(Embedding)",
         "layers/normalization_layers/spectral_normalization",
-        _by_inner_token,
-        _inner_embedded,
+        _by_token,
+        embedded,
         isolates=False,
         made=True,
         of="SpectralNormalization",
@@ -361,7 +352,7 @@ ENTRIES = (
         domains={"layer.mask_zero": (False, True)},
         trainings=(None, False),
         sequences=Sequences(rests=((),)),
-        weights=lambda spec, shapes: [(TOKENS, 3)],
+        weights=lambda spec, shapes: _table(Spec("Embedding", EMBEDDING), shapes),
         source=token_source,
         autocast=False,
         most=6,

@@ -149,7 +149,7 @@ def as_if_the_last_mask_were_of_both(case: ChainCase) -> Plan:
     setting = twice(case)
     form: Form = "one tensor twice, last mask"
     setting.call("z", setting.model_given(form), outputs=2, mode="eager")
-    return _alike(setting, ("z", 0), ("z", 1))
+    return _alike(setting, ("z", 1), ("z", 0))
 
 
 def as_if_the_shorter_list_ended_it(case: ChainCase) -> Plan:
