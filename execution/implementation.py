@@ -135,6 +135,12 @@ class Implementation:
         """The function that `keras.utils` has under this name, or an override."""
         return self.overrides.get("pad_sequences", self.keras.utils.pad_sequences)
 
+    def clear_session(self) -> None:
+        """Have Keras forget its names and state; what layers and graphs held is collected, once."""
+        self.keras.backend.clear_session()
+        if self.keras_major == 2:  # Keras 3 collects by itself
+            gc.collect()
+
     def layer_class(self, name: str) -> Any:
         """The class that `keras.layers` (or an override) has under this name."""
         if name in self.overrides:

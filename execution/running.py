@@ -69,11 +69,15 @@ class Runner:
 
     def forget(self) -> None:
         """Drop all layers and traces, so that memory stays flat from layer to layer."""
+        self.drop()
+        self.implementation.clear_session()
+
+    def drop(self) -> None:
+        """Let go of all layers and traces; the session, which runners share, is left to others."""
         self._layers.clear()
         self._products.clear()
         self._symbols.clear()
         self._models.clear()
-        self.implementation.keras.backend.clear_session()
 
     def run(self, steps: tuple[Step, ...]) -> Results:
         """Run the steps in order; a step that needs a failed one fails with it."""
