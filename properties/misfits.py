@@ -27,7 +27,7 @@ _CONTRACT = (
 _AXIS_MORE = "mask[..., None]"
 _OF_FEATURES = "np.repeat(mask[..., None], {features}, -1)"
 
-_IN_TURN = 3  # of so many misfits a case has one
+_IN_TURN = 3  # of so many misfits a case has one, where each is a call or a trace of its own
 
 # Masks of rows and steps that do not fit, and from how many rows on each is one.
 _OF_STEPS = {
@@ -63,16 +63,24 @@ def _takes_masks(layer: str) -> bool:
     of=_takes_masks,
 )
 def wrong_mask_refused(case: LayerCase) -> Plan:
-    """A mask that has other sizes than its tensor is refused."""
+    """A mask that has other sizes than its tensor is refused.
+
+    Where sizes are known each misfit is a trace of its own, and a case has one in three.
+    """
     setting = LayerSetting(case)
     which = case.weights % len(case.tensors)
     places = [place for place, tensor in enumerate(case.tensors) if tensor.masked]
     wrong_place = places[which % len(places)]
     comparisons: list[Comparison] = []
     rows = len(case.tensors[wrong_place].mask)
-    for number, (name, (source, least)) in enumerate(_OF_STEPS.items()):
-        if rows < least or (setting.entry.broadcasts and name == "a single row"):
-            continue
+    misfits = [
+        (name, source)
+        for name, (source, least) in _OF_STEPS.items()
+        if rows >= least and not (setting.entry.broadcasts and name == "a single row")
+    ]
+    if case.static:
+        misfits = misfits[case.weights % _IN_TURN :: _IN_TURN] or misfits[:1]
+    for number, (name, source) in enumerate(misfits):
 
         def masks(place: int, source: str = source) -> Any:
             mask = setting.given_mask(place)

@@ -121,6 +121,7 @@ def restored_is_the_same(case: RecurrentCase) -> Plan:
     f"as the given model'; keras.io/guides/serialization_and_saving; {HDF5}",
     applies=lambda case: not case.spec.get("stateful"),
     share=8,
+    dear=True,
 )
 def functional_is_the_same(case: RecurrentCase) -> Plan:
     """A model of a symbolic call of the layer gives what the layer gives, cloned or, every second
