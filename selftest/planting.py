@@ -39,6 +39,7 @@ __all__ = [
 
 STANDARD = Profile("standard", examples=1)
 QUICK = Profile("quick", examples=1, thin=THINNED)
+_PROFILES = {"standard": STANDARD, "quick": QUICK}
 EXECUTION = Execution("cpu:0", "graph")
 LEDGER = Path(__file__).parents[1] / "reports" / "ledger.toml"
 
@@ -177,13 +178,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--implementation", default="keras", metavar="NAME")
     parser.add_argument("--healthy", action="store_true", help="no defect: nothing may be seen")
     parser.add_argument("--layer", action="append", metavar="NAME", help="of --healthy (all)")
+    parser.add_argument(
+        "--profile", default="standard", choices=_PROFILES, help="how to draw (standard)"
+    )
     options = parser.parse_args(arguments)
     defects = PLANTED[options.family]
     known = [defect.name for defect in defects]
     for name in options.defect or ():
         if name not in known:
             parser.error(f"--defect {name}: choose from {', '.join(known)}")
-    ground = Ground.of(options.implementation)
+    ground = dataclasses.replace(
+        Ground.of(options.implementation), profile=_PROFILES[options.profile]
+    )
     seeds = range(options.first, options.first + options.seeds)
     print(f"{ground.implementation.installed}, {len(seeds)} seeds", flush=True)
     if options.healthy:
