@@ -23,6 +23,7 @@ Form = Literal[
     "a mask more",
     "a mask less",
     "from within",
+    "from within, mask given",
     "run",
     "optional",
     "optional, cloned",
@@ -280,6 +281,31 @@ def _from_within(case: ChainCase) -> _Body:
     )
 
 
+def _from_within_given(case: ChainCase) -> _Body:
+    """One output, of a model that begins at an intermediate tensor and the mask of its layer."""
+    first, *rest = units(case)
+    return _Body(
+        [
+            *_values_and_mask(case),
+            "t0 = keras.layers.Activation('linear')(inputs[0])",
+            *calls_of(case, [first], ", mask=inputs[1]"),
+            *calls_of(case, rest),
+            f"model = keras.Model([t0, inputs[1]], {_last(case)})",
+        ],
+        ["return model([arrays[0], arrays[1]])"],
+    )
+
+
+def _values_and_mask(case: ChainCase, more: str = "") -> list[str]:
+    """Symbolic inputs: values, and a mask, which may be said `more` of."""
+    (tensor,) = case.tensors
+    steps, rows = sizes_of(case, 0)
+    return [
+        f"inputs = [keras.Input({(*steps, *tensor.rest)}{rows}, dtype={case.dtype!r}), "
+        f"keras.Input({steps}{rows}, dtype='bool'{more})]"
+    ]
+
+
 def _run(case: ChainCase) -> _Body:
     """Three outputs for inputs that carry masks: of a call, `predict_on_batch` and `predict`."""
     return _Body(
@@ -294,13 +320,10 @@ def _run(case: ChainCase) -> _Body:
 
 def _optional(case: ChainCase) -> _Body:
     """One output, of a model whose mask is an optional input."""
-    (tensor,) = case.tensors
-    steps, rows = sizes_of(case, 0)
     first, *rest = units(case)
     return _Body(
         [
-            f"inputs = [keras.Input({(*steps, *tensor.rest)}{rows}, dtype={case.dtype!r}), "
-            f"keras.Input({steps}{rows}, dtype='bool', optional=True)]",
+            *_values_and_mask(case, ", optional=True"),
             "t0 = mask_0(inputs[0])",
             *calls_of(case, [first], ", mask=inputs[1]"),
             *calls_of(case, rest),
@@ -332,6 +355,7 @@ FORMS: Mapping[Form, Callable[[ChainCase], _Body]] = {
     "a mask more": _a_mask_more,
     "a mask less": _a_mask_less,
     "from within": _from_within,
+    "from within, mask given": _from_within_given,
     "run": _run,
     "optional": _optional,
     "optional, cloned": _optional_and_cloned,

@@ -144,6 +144,9 @@ def fits(case: ChainCase) -> bool:
             return False  # no steps are left
         if len(set(given)) > 1 and node.spec.layer != "Concatenate":
             return False
+        again = node if node.again is None else case.nodes[node.again]
+        if given != [shapes[number] for number in again.inputs]:
+            return False  # a layer is built for one number of features
         shapes.append(_behind(node, given))
     return all(can_nest(case, nest) for nest in case.nests)
 

@@ -68,7 +68,7 @@ def parts_of(case: ChainCase, mask_value: float = 0.0) -> list[str]:
     layers = [
         f"    {node.spec.with_policy(node.policy).source()},"
         for node in case.nodes
-        if node.operation is None
+        if node.has_layer
     ]
     helper = [HELPER] if any("ops." in node.spec.layer for node in case.nodes) else []
     lines = [*helper, *makers, "layers = [", *layers, "]"]
@@ -122,11 +122,6 @@ def _masked(case: ChainCase, given: str) -> list[str]:
     return lines
 
 
-def _layer(case: ChainCase, place: int) -> int:
-    """The place of a node's layer in the list of layers."""
-    return sum(node.operation is None for node in case.nodes[:place])
-
-
 def _called(case: ChainCase, unit: Unit, layers: str = "", mask: str = "") -> str:
     """The expression of a call of a node or a nest; `layers` is another name for the list."""
     tensors = [f"t{number}" for number in unit.inputs]
@@ -134,7 +129,7 @@ def _called(case: ChainCase, unit: Unit, layers: str = "", mask: str = "") -> st
     if unit.nest is None and node.operation is not None:
         return node.operation.applied(tensors[0])
     name = layers or (
-        f"layers[{_layer(case, unit.first)}]" if unit.nest is None else f"part_{unit.nest}"
+        f"layers[{case.layer_of(unit.first)}]" if unit.nest is None else f"part_{unit.nest}"
     )
     apart = len(tensors) == 1 or (unit.nest is None and entry_of_node(node).parameters)
     given = ", ".join(tensors) if apart else f"[{', '.join(tensors)}]"
@@ -240,9 +235,10 @@ def _of_own(case: ChainCase, within: Sequence[Unit], mask: str = "") -> tuple[li
         text = _called(case, unit)
         name = text.partition("(")[0]
         if unit.nest is not None or case.nodes[unit.first].operation is None:
-            own = f"self.parts[{len(parts)}]"
+            if name not in parts:  # a layer that is called again is a part once
+                parts.append(name)
+            own = f"self.parts[{parts.index(name)}]"
             text = _called(case, unit, own, mask if place == 0 else "")
-            parts.append(name)
         lines.append(f"t{len(case.tensors) + unit.place} = {text}")
     return lines, parts
 

@@ -53,17 +53,24 @@ class Node(
 
     The chain's inputs have the first numbers, then each node's output has the next. A node with
     a `policy` of its own computes in that dtype. A plain operation is a node too, whose spec has
-    its source for a name and whose `policy` is the dtype of what it gives.
+    its source for a name and whose `policy` is the dtype of what it gives. A node that is `again`
+    an earlier one, by its place, calls that one's very layer, and has its spec and policy.
     """
 
     spec: Spec
     inputs: tuple[int, ...] = (0,)
     policy: str = "float32"
+    again: int | None = None
 
     @property
     def operation(self) -> Operation | None:
         """The plain operation that the node is, where it is no layer."""
         return OPERATIONS.get(self.spec.layer)
+
+    @property
+    def has_layer(self) -> bool:
+        """Whether the node has a layer of its own."""
+        return self.operation is None and self.again is None
 
 
 class Nest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -124,6 +131,13 @@ class ChainCase(
         return len(self.tensors) == 1 and all(
             node.inputs == (place,) for place, node in enumerate(self.nodes)
         )
+
+    def layer_of(self, place: int) -> int:
+        """The number, among the chain's layers, of the one that a node calls."""
+        again = self.nodes[place].again
+        if again is not None:
+            return self.layer_of(again)
+        return sum(node.has_layer for node in self.nodes[:place])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -200,7 +214,7 @@ def folded(
     handed: dict[int, _Known] = {}  # along an edge of the graph, with its mask
     tensors = [_Known(array, mask, True) for array, mask in zip(inputs, case.masks, strict=True)]
     stages: list[Stage] = []
-    kinds, layers = [case.dtype] * len(tensors), 0
+    kinds = [case.dtype] * len(tensors)
     same = list(range(len(tensors)))  # the number of the tensor that each of them is
     with np.errstate(all="ignore"):
         for place, node in enumerate(case.nodes):
@@ -224,7 +238,7 @@ def folded(
             loses = node.operation is not None or entry.stops
             if loses:
                 given = [_unmasked(one) for one in given]
-            seed = case.weights + layers
+            seed = case.weights + case.layer_of(place)
             stage = _stage(node, entry, given, seed, dtype, passages.get(node.spec.layer))
             found = _Known(stage.output, stage.mask, stage.isolated)
             if _leaves(case, place):
@@ -257,7 +271,6 @@ def folded(
             same.append(same[node.inputs[0]] if itself else len(tensors))
             tensors.append(found)
             kinds.append(kind)
-            layers += node.operation is None
     return stages
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from catalogue.cases import RaggedBatch
 from catalogue.chain_shapes import features, fits, settled, ways_of
-from catalogue.chains import ChainCase
+from catalogue.chains import ChainCase, Node
 from catalogue.layer_cases import Tensor
 from catalogue.traits import batch_traits
 from properties.registry import Property
@@ -25,6 +25,7 @@ __all__ = ["CHAINS", "chain_facts", "chain_strata", "chain_traits", "simpler_cha
 CHAINS = tuple(FAMILIES_OF_CHAINS)
 _TURNS = 6
 _MEETING = ("chain: branch", "chain: two inputs")
+_SHARED = 3  # of so many chains of two inputs one has a layer that is called on both
 _STRATA = 24  # chains of a cell, before it is thinned out
 # A graph of TimeDistributed over unknown steps costs ten times as much as another.
 _DEAR = {
@@ -58,6 +59,7 @@ def chain_strata(property: Property, layer: str, keras_major: int, mode: str, se
             choices=property.choices,
             join=join,
             beside=place == count - 1 if count > len(JOINS) else place % 2 == 1,
+            shared=(first + place) % _SHARED == 0 and FAMILIES_OF_CHAINS[layer][0] == 2,
         )
         # What is looked at on a share of the chains goes by their weights: each in its turn.
         turned = chains.filter(property.applies).map(
@@ -91,6 +93,7 @@ def chain_traits(case: ChainCase) -> frozenset[str]:
         "rows_equal_steps": len(case.tensors[0].mask) == len(case.tensors[0].mask[0]),
         "nested_twice": _nested_twice(case),
         "several_dtypes": len({node.policy for node in case.nodes}) > 1,
+        "shared_layer": any(node.again is not None for node in case.nodes),
         "plain_operation": any(node.operation is not None for node in case.nodes),
         "ends_without_steps": features(case)[-1] == (),
         "last_batch_smaller": len(case.tensors[0].mask) % 2 == 1,
@@ -166,9 +169,15 @@ def simpler_chain(case: ChainCase) -> Iterator[ChainCase]:
         if case.way in ways_of(flatter):
             yield flatter
     for place, node in enumerate(case.nodes):
-        if node.policy != "float32" and node.operation is None:
-            nodes = (*case.nodes[:place], replace(node, policy="float32"), *case.nodes[place + 1 :])
+        if node.policy != "float32" and node.has_layer:
+            nodes = tuple(
+                replace(one, policy="float32") if place in (other, one.again) else one
+                for other, one in enumerate(case.nodes)
+            )
             yield from filter(None, [settled(replace(case, nodes=nodes))])
+        if node.again is not None:
+            nodes = (*case.nodes[:place], replace(node, again=None), *case.nodes[place + 1 :])
+            yield replace(case, nodes=nodes)
     if case.sizes != "unknown":
         yield replace(case, sizes="unknown")
     if case.way != "functional" and "functional" in ways_of(case) and case.maker != "optional":
@@ -221,8 +230,13 @@ def _without(case: ChainCase, place: int) -> ChainCase | None:
         number = stands_in if number == gone else number
         return number - 1 if number > gone else number
 
+    def again(node: Node) -> int | None:
+        if node.again is None or node.again == place:
+            return None
+        return node.again - (node.again > place)
+
     nodes = tuple(
-        msgspec.structs.replace(node, inputs=tuple(map(renumbered, node.inputs)))
+        msgspec.structs.replace(node, inputs=tuple(map(renumbered, node.inputs)), again=again(node))
         for other, node in enumerate(case.nodes)
         if other != place
     )

@@ -19,6 +19,7 @@ _MODEL = "keras.io/api/models/model"
 _TRAINING = "keras.io/api/models/model_training_apis"
 _GUIDE = "keras.io/guides/understanding_masking_and_padding"
 _SEQUENCE, _TWO = "chain: sequence", "chain: two inputs"
+_OPTIONAL = "chain: MaskedLSTMModel"
 
 
 def _travelling(case: ChainCase) -> bool:
@@ -128,17 +129,18 @@ def number_of_masks_refused(case: ChainCase) -> Plan:
 @declare(
     family="chains",
     source=f"{_MODEL} ('you can create additional Functional models from intermediate tensors')",
-    of=lambda layer: layer in (_SEQUENCE, _TWO),
-    applies=_using,
+    of=lambda layer: layer in (_SEQUENCE, _TWO, _OPTIONAL),
+    applies=lambda case: bool(case.given) or _using(case),
     share=6,
     dear=True,
 )
 def intermediate_tensors_agree(case: ChainCase) -> Plan:
     """A model that begins at intermediate tensors which carry masks gives, on tensors that carry
-    such, what its layers give behind those."""
+    such, what its layers give behind those; so does one that is given the mask besides."""
     setting = ChainSetting(case)
-    setting.call("y", setting.model("functional"), mode="eager")
-    setting.call("z", setting.model_given("from within"), mode="eager")
+    form: Form = "from within, mask given" if case.given else "from within"
+    setting.call("y", setting.model(None if case.given else "functional"), mode="eager")
+    setting.call("z", setting.model_given(form), mode="eager")
     comparisons = _agree(setting, "from intermediate tensors", ("z", 0))
     return Plan(tuple(setting.steps), tuple(comparisons))
 
@@ -168,7 +170,7 @@ def masked_tensors_run(case: ChainCase) -> Plan:
     family="chains",
     source="keras.io/api/layers/core_layers/input ('An optional input can accept None values'); "
     "keras.models.clone_model: a clone has the layers of its model",
-    of=lambda layer: layer == "chain: MaskedLSTMModel",
+    of=lambda layer: layer == _OPTIONAL,
     share=4,
     dear=True,
 )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from execution.implementation import Implementation
-from selftest.model_defects import ModelDefect, model_classes, replaced, unmasked
+from selftest.model_defects import ModelDefect, is_symbolic, model_classes, replaced, unmasked
 
 __all__ = ["IN_INPUTS"]
 
@@ -108,9 +108,26 @@ def _absent_for_valid(found: Implementation) -> Any:
     return _calls(found, change)
 
 
+def _shared_unmasked(found: Implementation) -> Any:
+    """A recurrent layer that is called twice in a Functional model takes no notice of masks."""
+
+    def made(real: Any) -> Any:
+        def call(self: Any, sequences: Any, *given: Any, **options: Any) -> Any:
+            nodes = getattr(self, "_inbound_nodes", ())
+            if len(nodes) > 1 and not is_symbolic(sequences):
+                sequences = unmasked(found, sequences)
+                options.pop("mask", None)
+            return real(self, sequences, *given, **options)
+
+        return call
+
+    return replaced(found.keras.layers.RNN, "__call__", made)
+
+
 _TWO = ("two inputs",)
 _BOTH = ("sequence", "two inputs")
 IN_INPUTS = (
+    ModelDefect("shared layers", _TWO, "chain_truth", _shared_unmasked),
     ModelDefect("what comes with a call", _TWO, "inputs_agree", _leaves_out_what_comes),
     ModelDefect("names have no masks", _TWO, "names_agree", _names_without_masks),
     ModelDefect("given twice", _TWO, "one_tensor_twice", _given_twice_unmasked),

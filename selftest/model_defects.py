@@ -12,7 +12,15 @@ from unittest import mock
 
 from execution.implementation import Implementation
 
-__all__ = ["IN_MODELS", "ModelDefect", "Patches", "model_classes", "replaced", "unmasked"]
+__all__ = [
+    "IN_MODELS",
+    "ModelDefect",
+    "Patches",
+    "is_symbolic",
+    "model_classes",
+    "replaced",
+    "unmasked",
+]
 
 Patches = Iterator[None]
 
@@ -52,6 +60,7 @@ def unmasked(found: Implementation, outputs: Any) -> Any:
 
 
 def is_symbolic(tensor: Any) -> bool:
+    """Whether a tensor stands for those that a model will be called on."""
     return type(tensor).__name__ == "KerasTensor"
 
 

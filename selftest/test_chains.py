@@ -254,6 +254,7 @@ def test_every_kind_of_chain_is_drawn() -> None:
             "last_batch_smaller",
         ],
         "chain: several consumers": ["several_consumers", "layer=MultiHeadAttention"],
+        "chain: two inputs": ["shared_layer"],
         "chain: MaskedLSTMModel": ["given=True", "given=False"],
     }
     for family, facts in wanted.items():

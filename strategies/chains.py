@@ -26,6 +26,7 @@ _ENDS = ("", "", "recurrent", "average")  # what takes the steps away
 _POLICIES = (*["float32"] * 6, "float64", "float64", "mixed_float16")
 _SIZES: tuple[Sizes, ...] = ("unknown", "unknown", "unknown", "steps", "known")
 _WAYS: tuple[Way, ...] = ("functional", "functional", "subclassed", "layer by layer")
+_SHARED_SIZES: tuple[Sizes, ...] = ("steps", "unknown", "known")
 _MODELS: tuple[NestKind, ...] = ("functional", "sequential", "subclassed")
 # Which of two inputs something puts a mask on.
 _MASKED = ((True, True), (True, False), (False, True))
@@ -43,6 +44,7 @@ class _Growing:
     joins: tuple[str, ...] = JOINS
     ends: tuple[str, ...] = _ENDS
     attends: tuple[bool, ...] = (False, True)
+    shared: tuple[bool, ...] = (False, True, False)
 
     def __post_init__(self) -> None:
         self.dtypes += ["float32"] * len(self.features)
@@ -56,6 +58,19 @@ class _Growing:
         self.features.append(features)
         self.dtypes.append(policy.removeprefix("mixed_"))
         return len(self.features) - 1
+
+    def each(self, size: int) -> tuple[int, int]:
+        """A layer on each of two inputs, or one on both."""
+        if not self.draw(st.sampled_from(self.shared), label="one layer for both"):
+            return self.one(0, size), self.one(1, size)
+        recurrent = self.draw(st.sampled_from((True, False)), label="a recurrent one")
+        first = self.recurrent(0, size) if recurrent else self.one(0, size)
+        place = len(self.nodes) - 1
+        node = msgspec.structs.replace(self.nodes[place], inputs=(1,), again=place)
+        self.nodes.append(node)
+        self.features.append(size)
+        self.dtypes.append(node.policy.removeprefix("mixed_"))
+        return first, len(self.features) - 1
 
     def operation(self, tensor: int) -> int:
         """A plain operation on a tensor; the number of what it gives."""
@@ -238,7 +253,7 @@ def _branch(chain: _Growing) -> None:
 
 def _two_inputs(chain: _Growing) -> None:
     size = chain.draw(st.integers(1, 3), label="features of both")
-    both = tuple(chain.one(number, size) for number in range(2))
+    both = chain.each(size)
     if chain.draw(st.sampled_from(chain.attends), label="attention"):
         heads: dict[str, Argument] = {"num_heads": 1, "key_dim": 2}
         name = chain.draw(st.sampled_from(("Attention", "MultiHeadAttention")))
@@ -251,7 +266,7 @@ def _two_inputs(chain: _Growing) -> None:
 def _meeting(chain: _Growing) -> None:
     """Two inputs whose masks meet, and a layer that uses what comes of them."""
     size = chain.draw(st.integers(1, 3), label="features of both")
-    both = tuple(chain.one(number, size) for number in range(2))
+    both = chain.each(size)
     name = chain.draw(st.sampled_from(("Concatenate", "Attention", "")), label="where they meet")
     if name == "Attention":
         joined = chain.add("Attention", both, size)
@@ -293,6 +308,7 @@ def layer_chains(
     choices: tuple[str, ...] = (),
     join: str = "",
     beside: bool = False,
+    shared: bool = False,
 ) -> ChainCase:
     """Chains of one to six layers, of one of `FAMILIES_OF_CHAINS`, with a ragged batch.
 
@@ -301,7 +317,8 @@ def layer_chains(
     comes of their masks, and `apart`, masks of both that need not be the same. Shrinks towards few
     layers, few rows and few steps; where tensors meet and a `join` is named, towards this one of
     masked tensors in a Functional model, with a layer behind it that uses the mask; where one
-    input has none `beside` the other, towards attention to it.
+    input has none `beside` the other, towards attention to it; with a `shared` layer, towards a
+    recurrent one that is called on both inputs, of as many steps.
     """
     inputs, grow = FAMILIES_OF_CHAINS[family]
     if "stops" in choices and family == "chain: sequence":
@@ -319,6 +336,7 @@ def layer_chains(
         chain.joins = (join, *(one for one in JOINS if one != join))
         chain.ends = tuple(sorted(_ENDS, key=lambda end: end != "recurrent"))
     chain.attends = (True, False) if beside else chain.attends
+    chain.shared = (True, False) if shared else chain.shared
     grow(chain)
     if "nests" in choices and not chain.nests:
         _nests(chain)
@@ -351,7 +369,7 @@ def layer_chains(
         weights=draw(_SEEDS, label="weights"),
         other=other,
         nests=tuple(chain.nests),
-        sizes=draw(st.sampled_from(_SIZES), label="sizes"),
+        sizes=draw(st.sampled_from(_SHARED_SIZES if shared else _SIZES), label="sizes"),
         given=given,
     )
     ways = [way for way in _WAYS if way in ways_of(case)]
