@@ -283,7 +283,12 @@ ENTRIES = (
     # "This argument is passed to the wrapped layer (only if the layer supports this argument)": a
     # mask of outer steps says nothing of the steps of a slice.
     _around_recurrent("LSTM", name="TimeDistributed(LSTM) outer mask", sequences=_BLOCKS),
-    _around(Spec("GlobalAveragePooling1D"), most=10),
+    # Cheap inside, and so met on more steps.
+    _around(
+        Spec("GlobalAveragePooling1D"),
+        most=10,
+        sequences=dataclasses.replace(_NESTED, most_steps=10),
+    ),
     # "A `keras.layers.Layer` instance": a model is one, in which masks go from layer to layer.
     _around(
         _model_of(Spec("SimpleRNN", {"units": 3})),

@@ -64,10 +64,15 @@ _MASKED_IN_TRAINING: tuple[dict[str, Any], ...] = tuple(
         "form": form,
         "rest": rest,
         "dtypes": ("float32", "float32"),
-        "static": False,
+        "static": static,
         "axis": -1,
     }
-    for form, rest in (("travelling", (2,)), ("explicit", (3,)), ("explicit", (2, 3)))
+    for form, rest, static in (
+        ("travelling", (2,), False),
+        ("explicit", (3,), True),
+        ("explicit", (3,), False),
+        ("explicit", (2, 3), False),
+    )
 )
 
 ENTRIES = (

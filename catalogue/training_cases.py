@@ -53,8 +53,9 @@ Way = Literal[
 Varied = Literal["inputs", "labels", "weights"]
 # How `compile` is given a loss or metric: an object of its class, a function, the name of one.
 GivenAs = Literal["object", "function", "name"]
-# How several outputs are spoken of: by their place, or by their name.
-Nest = Literal["list", "dict"]
+# How several outputs are spoken of: by their place, or by their name, by which the model may give
+# them as well.
+Nest = Literal["list", "dict", "dict outputs"]
 
 TRAINS = ("train step", "train_on_batch", "fit", "padded fit")
 """The ways that update the model's weights; a custom loop hands back their gradients."""

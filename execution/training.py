@@ -115,9 +115,9 @@ class Models:
                 tensor = layer(tensor)
             outputs.append(tensor)
             lasts.append(layer)
-        several = len(step.heads) > 1
+        found = nested(step, outputs, list) if step.nest == "dict outputs" else outputs
         model = self.implementation.overrides.get("Model", keras.Model)(
-            inputs if len(inputs) > 1 else inputs[0], outputs if several else outputs[0]
+            inputs if len(inputs) > 1 else inputs[0], found if len(outputs) > 1 else outputs[0]
         )
         return model, lasts
 

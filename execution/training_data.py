@@ -17,7 +17,7 @@ def nested(model: Model, items: list[Any], sequence: Callable[[Any], Any]) -> An
     """Something for each output as `compile` and `fit` take it; of one output alone, itself."""
     if len(items) == 1:
         return items[0]
-    return dict(zip(model.names, items, strict=True)) if model.nest == "dict" else sequence(items)
+    return sequence(items) if model.nest == "list" else dict(zip(model.names, items, strict=True))
 
 
 def flat(items: Any, names: tuple[str, ...]) -> list[Any]:

@@ -41,6 +41,8 @@ def print_model(printer: Any, step: Model, mode: str) -> None:
     lines.append(f"inputs = [{', '.join(inputs)}]")
     given = "inputs" if len(inputs) > 1 else "inputs[0]"
     made = outputs[0] if len(outputs) == 1 else f"[{', '.join(outputs)}]"
+    if step.nest == "dict outputs":
+        made = _nested(step, outputs)
     lines.append(f"{name} = keras.Model({given}, {made})")
     if step.distilled is not None:
         lines += [
@@ -79,7 +81,7 @@ def print_model(printer: Any, step: Model, mode: str) -> None:
 
 def _metrics(step: Model, texts: Sequence[str]) -> str:
     """Metrics for each output: one without any has None in a list, and no name in a dict."""
-    if step.nest == "dict" and len(texts) > 1:
+    if step.nest != "list" and len(texts) > 1:
         pairs = zip(step.names, texts, strict=True)
         return "{" + ", ".join(f'"{name}": {text}' for name, text in pairs if text != "[]") + "}"
     return _nested(step, ["None" if text == "[]" else text for text in texts])
@@ -98,7 +100,7 @@ def _nested(model: Model, texts: Sequence[str], brackets: str = "[]") -> str:
     """Something for each output as `compile` and `fit` take it; of one output alone, itself."""
     if len(texts) == 1:
         return texts[0]
-    if model.nest == "dict":
+    if model.nest != "list":
         pairs = zip(model.names, texts, strict=True)
         return "{" + ", ".join(f'"{name}": {text}' for name, text in pairs) + "}"
     return brackets[0] + ", ".join(texts) + brackets[1]
@@ -304,7 +306,8 @@ def _by_hand(printer: Any, step: Train, model: Model, batch: Batch) -> list[str]
     lines, losses = [], []
     several = len(model.heads) > 1
     for place, given in enumerate(batch):
-        one = f"p[{place}]" if several else "p"
+        key = repr(model.names[place]) if model.nest == "dict outputs" else place
+        one = f"p[{key}]" if several else "p"
         weight = "" if given.weights is None else printer.operand(given.weights)
         if step.way == "mask as weights":
             mask = f"tf.cast({one}._keras_mask, 'float32')"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import zlib
 from collections.abc import Callable, Iterator
@@ -49,16 +50,21 @@ def layer_strata(property: Property, layer: str, keras_major: int, mode: str, se
     found = found if property.covering else _share(property, layer, found)
     rng = random.Random(f"{property.name} {layer} {seed}")
     turns = kinds_in_turn(len(found), 1 if property.dear else _BATCHES, rng)
-    if layer.startswith(_LONG) and (property.dear or property.apart):
+    dear = layer.startswith(_LONG) and (property.dear or property.apart)
+    if dear:
         # Long sequences take seconds where each step is called eagerly.
         turns = [tuple("mixed" if kind == "long" else kind for kind in kinds) for kinds in turns]
     strata = []
+    kinds_of_known = itertools.cycle(("coinciding", "coinciding", "long", ""))
     for place, (configuration, kinds) in enumerate(zip(found, turns, strict=True)):
+        if configuration.static:
+            # Each batch of known size is a trace of its own. Where all sizes are one, what goes by
+            # them may take one axis for another.
+            kind = next(kinds_of_known)
+            kind = "" if kind == "long" and dear else kind
+            kinds = (kind,) if kind else _telling(kinds)[:1]  # noqa: PLW2901
         examples = layer_examples(
-            configuration=configuration,
-            # Each batch of known size is a trace of its own.
-            kinds=_telling(kinds)[:1] if configuration.static else kinds,
-            choices=property.choices,
+            configuration=configuration, kinds=kinds, choices=property.choices
         )
         strata.append(Stratum(f"{place}: {configuration.spec!r}", examples, configuration.chosen))
     return Strata(tuple(strata), domains_of([one.chosen for one in found]))

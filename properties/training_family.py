@@ -207,7 +207,7 @@ def _weighed_by_name(case: TrainingCase) -> bool:
         one.sample_weight != "absent" or one.mask == "weights" for one in (case, *case.beside)
     )
     by_hand = case.way in ("custom loop", "mask as weights")
-    return bool(case.beside) and case.nest == "dict" and weighed and not by_hand
+    return bool(case.beside) and case.nest != "list" and weighed and not by_hand
 
 
 def _fewer_axes(case: TrainingCase) -> bool:
@@ -354,6 +354,8 @@ def _simpler_outputs(case: TrainingCase) -> Iterator[TrainingCase]:
         yield replace(case, turned=False)
     if case.nest != "list":
         yield replace(case, nest="list")
+    if case.nest == "dict outputs":
+        yield replace(case, nest="dict")
     for place, other in enumerate(case.beside):
         if other.sample_weight != "absent":
             changed = replace(other, sample_weight="absent")

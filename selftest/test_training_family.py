@@ -173,7 +173,7 @@ def test_outputs_are_masked_and_weighed_apart() -> None:
             MEASURES[own], keras_major=3, beside=tuple(MEASURES[one] for one in others)
         )
         assert {len(one.beside) for one in found} == {1}, name
-        assert {one.nest for one in found} == {"list", "dict"}
+        assert {one.nest for one in found} == {"list", "dict", "dict outputs"}
         assert {one.turned for one in found} == {False, True}
         assert {one.loss_weights for one in found} == {(), (0.5, 2.0)}
         assert {one.beside[0].mask for one in found} >= {"absent", "travelling"}

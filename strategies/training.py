@@ -63,6 +63,7 @@ _BESIDE: tuple[tuple[MaskWay, SampleWeight], ...] = (
     ("masking", "absent"),
     ("weights", "absent"),
 )
+_NESTS: tuple[Nest, ...] = ("list", "dict", "dict outputs")
 _LOSS_WEIGHTS: tuple[tuple[float, ...], ...] = ((), (0.5, 2.0))
 _REDUCTIONS: dict[int, tuple[Argument, ...]] = {
     2: ("auto", "sum", "sum_over_batch_size", "none"),
@@ -147,7 +148,7 @@ def training_configurations(
         "twin": (False,) if loss or beside or entry.values is None else (False, True),
     }
     if beside:
-        domains |= {"beside": _BESIDE, "turned": (False, True), "nest": ("list", "dict")}
+        domains |= {"beside": _BESIDE, "turned": (False, True), "nest": _NESTS}
         domains["loss weights"] = _LOSS_WEIGHTS
     ways = _LOSS_WAYS if loss else _METRIC_WAYS
     # Others meet other rows of each measure: together they meet all.
