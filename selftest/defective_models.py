@@ -18,6 +18,7 @@ __all__ = [
     "exchanged",
     "loss_weights_ignored",
     "lost",
+    "lost_by_name",
     "lost_by_xla",
     "lost_eagerly",
     "lost_in_several_batches",
@@ -89,6 +90,13 @@ def lost_in_several_batches(tf: Any, model: Any, real: Any, y: Any, p: Any, w: A
 def lost_in_tests(tf: Any, model: Any, real: Any, y: Any, p: Any, w: Any) -> Any:
     """The model forgets the mask in test steps."""
     return real(y, tf.identity(p) if model.testing else p, w)
+
+
+def lost_by_name(tf: Any, model: Any, real: Any, y: Any, p: Any, w: Any) -> Any:
+    """The model forgets the masks of outputs that it gives by name."""
+    if isinstance(p, dict):
+        p = {name: tf.identity(one) for name, one in p.items()}
+    return real(y, p, w)
 
 
 def exchanged(tf: Any, model: Any, real: Any, y: Any, p: Any, w: Any) -> Any:

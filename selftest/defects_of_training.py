@@ -259,6 +259,13 @@ TRAINING_DEFECTS: list[TrainingDefect] = [
         models.model(models.exchanged),
     ),
     _defect(
+        "outputs by name unmasked",
+        "Outputs that are given by name have no masks.",
+        (_REDUCTION, _ISOLATION),
+        _BOTH,
+        models.model(models.lost_by_name),
+    ),
+    _defect(
         "weights of the first output",
         "All outputs have the first one's weights of samples.",
         (_REDUCTION, "weights_alignment"),

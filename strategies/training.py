@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -63,7 +63,7 @@ _BESIDE: tuple[tuple[MaskWay, SampleWeight], ...] = (
     ("masking", "absent"),
     ("weights", "absent"),
 )
-_NESTS: tuple[Nest, ...] = ("list", "dict", "dict outputs")
+_NESTS: tuple[Nest, ...] = ("dict outputs", "dict", "dict outputs", "list")
 _LOSS_WEIGHTS: tuple[tuple[float, ...], ...] = ((), (0.5, 2.0))
 _REDUCTIONS: dict[int, tuple[Argument, ...]] = {
     2: ("auto", "sum", "sum_over_batch_size", "none"),
@@ -85,6 +85,7 @@ _METRIC_WAYS: tuple[Way, ...] = (
     *("train step", "test step", "test step", "evaluate", "test step", "train step", "test step"),
     *("evaluate", "test step"),
 )
+_TRAINED: tuple[Way, ...] = ("train step",)
 # What is called is the same code for all measures: of those that stand for none each third has it.
 _TRACED: dict[Way, Way] = {"fit": "train step", "evaluate": "test step"}
 _ONCE: dict[Way, tuple[Way, ...]] = {
@@ -148,7 +149,7 @@ def training_configurations(
         "twin": (False,) if loss or beside or entry.values is None else (False, True),
     }
     if beside:
-        domains |= {"beside": _BESIDE, "turned": (False, True), "nest": _NESTS}
+        domains |= {"beside": _BESIDE, "turned": (False, True)}
         domains["loss weights"] = _LOSS_WEIGHTS
     ways = _LOSS_WAYS if loss else _METRIC_WAYS
     # Others meet other rows of each measure: together they meet all.
@@ -178,17 +179,19 @@ def training_configurations(
         in_turn = in_turn[: len(rows)]
         # The default one beside weights of steps too: of valid steps, some of weight 0, it is the
         # number that divides.
-        # A sum as well: it divides by none.
-        for reduction in (reductions[0], reductions[0], "sum"):
+        # A sum as well: it divides by none; and the one that divides by weights.
+        by_weights = [one for one in reductions if one == "mean_with_sample_weight"]
+        for reduction in (reductions[0], reductions[0], "sum", *by_weights):
             fixed.append({"reduction": reduction, "given as": "object"})
             rows += rows[1:2]
         in_turn += ["test step", "train step", "test step"]
-    found = []
+        in_turn += _TRAINED[: len(by_weights)]
+    found, nests = [], itertools.cycle(_NESTS)
     for row, way, chosen in zip(rows, in_turn, spread(fixed, domains, seed=seed), strict=False):
         mask, sample_weight, _, rank = row
         chosen |= {"mask": mask, "sample_weight": sample_weight, "way": way, "rank": rank}
         one = _configuration(entry, row, way, chosen, keras_major)
-        found.append(_with_others(one, beside, chosen) if beside else one)
+        found.append(_with_others(one, beside, chosen, nests) if beside else one)
     return found
 
 
@@ -256,12 +259,18 @@ def _configuration(
 
 
 def _with_others(
-    own: TrainingConfiguration, entries: tuple[MeasureEntry, ...], chosen: dict[str, Any]
+    own: TrainingConfiguration,
+    entries: tuple[MeasureEntry, ...],
+    chosen: dict[str, Any],
+    nests: Iterator[Nest],
 ) -> TrainingConfiguration:
-    """The configuration with outputs beside its own, each of another loss or metric."""
+    """The configuration with outputs beside its own, each of another loss or metric.
+
+    Those that may be spoken of by name are so in turn, as `nests` says.
+    """
     mask, sample_weight = chosen["beside"]
     weighed = {own.mask, mask, own.sample_weight, sample_weight} & {"weights", "steps", "rows"}
-    # Keras 3 refuses weights by name, which is dear to look at: one configuration has them.
+    # Keras 3 refuses weights by name, which is dear to look at: few configurations have them.
     by_name = not weighed or own.mask == "absent"
     if (mask, own.way) == ("absent", "mask as weights"):
         mask = "travelling"
@@ -285,7 +294,7 @@ def _with_others(
         own,
         beside=others,
         turned=chosen["turned"],
-        nest=chosen["nest"] if by_name else "list",
+        nest=next(nests) if by_name else "list",
         loss_weights=chosen["loss weights"],
     )
 
