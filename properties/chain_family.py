@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from catalogue.cases import RaggedBatch
 from catalogue.chain_shapes import features, fits, settled, ways_of
-from catalogue.chains import ChainCase, Node
+from catalogue.chains import ChainCase, Node, entry_of_node
 from catalogue.layer_cases import Tensor
 from catalogue.traits import batch_traits
 from properties.registry import Property
@@ -94,6 +94,7 @@ def chain_traits(case: ChainCase) -> frozenset[str]:
         "nested_twice": _nested_twice(case),
         "several_dtypes": len({node.policy for node in case.nodes}) > 1,
         "shared_layer": any(node.again is not None for node in case.nodes),
+        "mask_stops": any(entry_of_node(node).stops for node in case.nodes),
         "plain_operation": any(node.operation is not None for node in case.nodes),
         "ends_without_steps": features(case)[-1] == (),
         "last_batch_smaller": len(case.tensors[0].mask) % 2 == 1,

@@ -238,6 +238,7 @@ def test_every_kind_of_chain_is_drawn() -> None:
     wanted: dict[str, list[str]] = {
         "chain: nested models": [
             "nested_twice",
+            "mask_stops",
             "nest=functional",
             "nest=sequential",
             "nest=subclassed",

@@ -179,10 +179,12 @@ def _several_consumers(chain: _Growing) -> None:
 
 
 def _nested(chain: _Growing) -> None:
-    """A sequence, or one with a residual, whose middle is a model in a model."""
+    """A sequence whose middle is a model in a model; the mask stops somewhere, perhaps."""
+    length = chain.draw(st.integers(2, _MOST - 1), label="layers")
+    place = chain.draw(st.integers(0, 2 * length), label="where the mask stops")
     last = 0
-    for _ in range(chain.draw(st.integers(2, _MOST - 1), label="layers")):
-        last = chain.one(last)
+    for here in range(length):
+        last = chain.stop(last) if 2 * length - place == here else chain.one(last)
     chain.end(last)
     _nests(chain, least=1)
 
