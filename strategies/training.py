@@ -63,7 +63,7 @@ _BESIDE: tuple[tuple[MaskWay, SampleWeight], ...] = (
     ("masking", "absent"),
     ("weights", "absent"),
 )
-_NESTS: tuple[Nest, ...] = ("dict outputs", "dict", "dict outputs", "list")
+_NAMED: tuple[Nest, ...] = ("dict outputs", "dict")
 _LOSS_WEIGHTS: tuple[tuple[float, ...], ...] = ((), (0.5, 2.0))
 _REDUCTIONS: dict[int, tuple[Argument, ...]] = {
     2: ("auto", "sum", "sum_over_batch_size", "none"),
@@ -186,12 +186,19 @@ def training_configurations(
             rows += rows[1:2]
         in_turn += ["test step", "train step", "test step"]
         in_turn += _TRAINED[: len(by_weights)]
-    found, nests = [], itertools.cycle(_NESTS)
+    if beside:  # once more, masked alike: such are spoken of by name
+        fixed.append({"beside": ("travelling", "absent")})
+        rows += rows[:1]
+        in_turn.append("train step" if loss else "test step")
+    found: list[TrainingConfiguration] = []
+    names = itertools.cycle(_NAMED)
     for row, way, chosen in zip(rows, in_turn, spread(fixed, domains, seed=seed), strict=False):
         mask, sample_weight, _, rank = row
         chosen |= {"mask": mask, "sample_weight": sample_weight, "way": way, "rank": rank}
         one = _configuration(entry, row, way, chosen, keras_major)
-        found.append(_with_others(one, beside, chosen, nests) if beside else one)
+        found.append(
+            _with_others(one, beside, chosen, names, plainest=not found) if beside else one
+        )
     return found
 
 
@@ -262,11 +269,14 @@ def _with_others(
     own: TrainingConfiguration,
     entries: tuple[MeasureEntry, ...],
     chosen: dict[str, Any],
-    nests: Iterator[Nest],
+    names: Iterator[Nest],
+    *,
+    plainest: bool,
 ) -> TrainingConfiguration:
     """The configuration with outputs beside its own, each of another loss or metric.
 
-    Those that may be spoken of by name are so in turn, as `nests` says.
+    Those that may be spoken of by name are so but for the `plainest`: in one way after the other,
+    and where both are masked by names that their outputs have as well.
     """
     mask, sample_weight = chosen["beside"]
     weighed = {own.mask, mask, own.sample_weight, sample_weight} & {"weights", "steps", "rows"}
@@ -290,11 +300,14 @@ def _with_others(
         )
         for entry in entries
     )
+    nest: Nest = "list"
+    if by_name and not plainest:
+        nest = next(names) if "absent" in (own.mask, mask) else "dict outputs"
     return msgspec.structs.replace(
         own,
         beside=others,
         turned=chosen["turned"],
-        nest=next(nests) if by_name else "list",
+        nest=nest,
         loss_weights=chosen["loss weights"],
     )
 
