@@ -79,7 +79,7 @@ def wrong_mask_refused(case: LayerCase) -> Plan:
         if rows >= least and not (setting.entry.broadcasts and name == "a single row")
     ]
     if case.static:
-        misfits = misfits[case.weights % _IN_TURN :: _IN_TURN] or misfits[:1]
+        misfits = misfits[case.weights % _IN_TURN :: _IN_TURN]
     for number, (name, source) in enumerate(misfits):
 
         def masks(place: int, source: str = source) -> Any:

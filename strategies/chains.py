@@ -165,10 +165,15 @@ def _sequence(chain: _Growing) -> None:
 def _stopping(chain: _Growing) -> None:
     """A sequence in which the mask stops somewhere, perhaps."""
     length = chain.draw(st.integers(1, 3), label="layers")
-    place = chain.draw(st.integers(0, length), label="where the mask stops")
+    _stopping_at(chain, length, chain.draw(st.integers(0, length), label="where the mask stops"))
+
+
+def _stopping_at(chain: _Growing, length: int, place: int) -> int:
+    """So many layers, at one of which, where there is one of this place, the mask stops."""
     last = 0
     for here in range(length):
         last = chain.stop(last) if here == place else chain.one(last)
+    return last
 
 
 def _several_consumers(chain: _Growing) -> None:
@@ -182,10 +187,7 @@ def _nested(chain: _Growing) -> None:
     """A sequence whose middle is a model in a model; the mask stops somewhere, perhaps."""
     length = chain.draw(st.integers(2, _MOST - 1), label="layers")
     place = chain.draw(st.integers(0, 2 * length), label="where the mask stops")
-    last = 0
-    for here in range(length):
-        last = chain.stop(last) if 2 * length - place == here else chain.one(last)
-    chain.end(last)
+    chain.end(_stopping_at(chain, length, 2 * length - place))  # simplest: nowhere
     _nests(chain, least=1)
 
 

@@ -85,7 +85,6 @@ _METRIC_WAYS: tuple[Way, ...] = (
     *("train step", "test step", "test step", "evaluate", "test step", "train step", "test step"),
     *("evaluate", "test step"),
 )
-_TRAINED: tuple[Way, ...] = ("train step",)
 # What is called is the same code for all measures: of those that stand for none each third has it.
 _TRACED: dict[Way, Way] = {"fit": "train step", "evaluate": "test step"}
 _ONCE: dict[Way, tuple[Way, ...]] = {
@@ -180,12 +179,17 @@ def training_configurations(
         # The default one beside weights of steps too: of valid steps, some of weight 0, it is the
         # number that divides.
         # A sum as well: it divides by none; and the one that divides by weights.
-        by_weights = [one for one in reductions if one == "mean_with_sample_weight"]
-        for reduction in (reductions[0], reductions[0], "sum", *by_weights):
-            fixed.append({"reduction": reduction, "given as": "object"})
-            rows += rows[1:2]
-        in_turn += ["test step", "train step", "test step"]
-        in_turn += _TRAINED[: len(by_weights)]
+        weighed_ways: tuple[tuple[Argument, Way], ...] = (
+            (reductions[0], "test step"),
+            (reductions[0], "train step"),
+            ("sum", "test step"),
+            ("mean_with_sample_weight", "train step"),
+        )
+        for reduction, another in weighed_ways:
+            if reduction in reductions:
+                fixed.append({"reduction": reduction, "given as": "object"})
+                rows += rows[1:2]
+                in_turn.append(another)
     if beside:  # once more, masked alike: such are spoken of by name
         fixed.append({"beside": ("travelling", "absent")})
         rows += rows[:1]
