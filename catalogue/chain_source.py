@@ -394,7 +394,8 @@ def again_source(case: ChainCase, *, way: Way, name: str, mask_value: float = 0.
 
     Hands back the three outputs, the first of which is called on tensors of its own, and (of a
     Functional model or a Sequential one) what `compute_mask` says: 1 and 0, or -1 where it says
-    that there is no mask.
+    that there is no mask. With masks three cases of four are called in training, where that drops
+    nothing.
     """
     build = {
         ("optional", "subclassed"): _subclassed,
@@ -408,9 +409,11 @@ def again_source(case: ChainCase, *, way: Way, name: str, mask_value: float = 0.
     several = way == "functional"
     tensors, masks = _apart(case, "x") if several else ("x[0]", "x[1]")
     by_name = tensors.startswith("{")
+    certain = not any(node.spec.layer == "Dropout" for node in case.nodes)
+    training = ", training=True" if certain and case.weights % 4 else ""
     body = [
         f"alone = model(tf.nest.map_structure(tf.identity, {tensors}))",
-        f"masked = model({tensors}, mask={masks})",
+        f"masked = model({tensors}, mask={masks}{training})",
         f"again = model({tensors})",
     ]
     if case.maker == "optional":

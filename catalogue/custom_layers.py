@@ -312,11 +312,22 @@ def zeroed_by_name(inputs, factor, *, mask=None):  # the same, of a mask that on
 def narrowed(inputs, mask=None):  # valid in rows of which the first step is
     return None if mask is None else mask & mask[:, :1]
 
+@keras.saving.register_keras_serializable()
+def same(shape):  # what goes in comes out
+    return shape
+
 class Zeroing(keras.layers.Lambda):
     def __init__(
-        self, function=None, mask=narrowed, arguments=(("factor", 2),), by_name=False, **kwargs
+        self,
+        function=None,
+        mask=narrowed,
+        arguments=(("factor", 2),),
+        by_name=False,
+        shaped=False,
+        **kwargs,
     ):
         function = function or (zeroed_by_name if by_name else zeroed)
+        kwargs |= {"output_shape": same} if shaped else {}
         super().__init__(function, mask=mask, arguments=dict(arguments), **kwargs)"""
 
 _QUANTIZED_EMBEDDING = """\

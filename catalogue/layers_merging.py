@@ -6,8 +6,9 @@ import dataclasses
 from typing import Any
 
 from catalogue import layer_reference as reference
+from catalogue.cases import Content
 from catalogue.contracts import concatenated, crossed, joined
-from catalogue.layer_cases import LayerEntry, Sequences
+from catalogue.layer_cases import LayerCase, LayerEntry, Sequences
 from catalogue.specs import Spec
 
 __all__ = ["ENTRIES"]
@@ -26,6 +27,21 @@ _ONE_FEATURE: dict[str, Any] = {
 _TWO = dataclasses.replace(_BROADCAST, counts=(2,))
 
 
+def _source(case: LayerCase, place: int, content: Content) -> tuple[str, str]:
+    """Values of less than one; of a tensor without a mask some steps, as often as not, are zeros.
+
+    Which says nothing of a mask: such a tensor is valid everywhere.
+    """
+    tensor = case.tensors[place]
+    drawn = f"np.random.default_rng({tensor.seed}).uniform(-1, 1, {tensor.shape})"
+    drawn = f"{drawn}.astype({case.dtype!r})"
+    if tensor.masked or not any(one.masked for one in case.tensors) or tensor.seed % 2 == 0:
+        return drawn, ""
+    steps = (*tensor.steps, *[1] * len(tensor.rest))
+    zeros = f"np.random.default_rng({tensor.seed}).random({steps}) < 0.4"
+    return f"np.where({zeros}, np.array(0, {case.dtype!r}), {drawn})", ""
+
+
 def _elementwise(name: str, sequences: Sequences = _BROADCAST) -> LayerEntry:
     """A layer that merges tensors of one shape, or that broadcast, element by element."""
     return LayerEntry(
@@ -35,6 +51,7 @@ def _elementwise(name: str, sequences: Sequences = _BROADCAST) -> LayerEntry:
         reference.merged,
         sequences=sequences,
         together=(_ONE_FEATURE,),
+        source=_source,
     )
 
 
@@ -71,6 +88,7 @@ ENTRIES = (
         sequences=_SEVERAL,
         together=(_STEPS_COUNTED_FROM_BEHIND,),
         applies=_has_axis,
+        source=_source,
     ),
     # Steps behind steps: as many as each tensor has.
     LayerEntry(
@@ -82,6 +100,7 @@ ENTRIES = (
         fixed={"axis": 1},
         domains={"axis": (1, -2)},
         sequences=Sequences(counts=(2, 3), rests=((2,), (1,), (3,)), same_steps=False),
+        source=_source,
         most=8,
     ),
     # Along the features: every step of the first with every step of the second. With other

@@ -211,7 +211,8 @@ ENTRIES = (
         _narrowed,
         reference.zeroed,
         of="Zeroing",
-        domains={"by_name": (False, True)},  # whether its function takes the mask by keyword alone
+        # Whether its function takes the mask by keyword alone; whether there is an `output_shape`.
+        domains={"by_name": (False, True), "shaped": (False, True)},
         positions=lambda case: [None],  # zeros at masked steps are the function's own
         since="3.0",  # Keras 2 writes every function down as it does a Python lambda
     ),

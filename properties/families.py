@@ -52,6 +52,9 @@ _FEWEST = 8  # configurations that thinning leaves
 # What holds of layers of one cell in full is looked at there.
 _DEAR = {"RNN(stacked cells)": 4, "RNN": 2}
 _BATCHES = 3  # ragged batches for each configuration that is drawn
+# Kinds of batches that each configuration meets first, by what is chosen: states outlive the end of
+# a chunk where valid steps follow masked ones.
+_FIRST = {"chunks": ("gaps", "mixed"), "held": ("gaps", "right")}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,8 +130,11 @@ def _recurrent_strata(
         if property.dear:  # long sequences take a second each, eagerly
             kinds = tuple(kind for kind in kinds if kind != "long")
         count = 1 if property.dear else _BATCHES
+        first = next((_FIRST[one] for one in property.choices if one in _FIRST), ())
         # Those least met so far: every cell meets every kind, whatever is thinned out.
-        chosen = tuple(sorted(kinds, key=lambda kind: (used[kind], rng.random()))[:count])
+        chosen = tuple(
+            sorted(kinds, key=lambda kind: (kind not in first, used[kind], rng.random()))[:count]
+        )
         used.update(chosen)
         strata.append(
             Stratum(
@@ -144,6 +150,8 @@ def _recurrent_strata(
 
 class _Probe:
     """What `applies` may look at before anything is drawn: a layer's flags and a call form."""
+
+    policy = "float32"
 
     def __init__(self, spec: Spec, form: CallForm) -> None:
         self.spec, self.form = spec, form

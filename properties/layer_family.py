@@ -19,6 +19,7 @@ from catalogue.traits import batch_traits
 from properties.registry import Property
 from properties.strata import THINNED, Strata, Stratum, domains_of
 from strategies.layers import (
+    AS_MANY_AS_HEADS,
     LayerConfiguration,
     kinds_in_turn,
     layer_configurations,
@@ -29,7 +30,7 @@ from strategies.layers import (
 __all__ = ["layer_facts", "layer_strata", "layer_traits", "simpler_layer"]
 
 _BATCHES = 3  # ragged batches for each configuration that is drawn
-_FEWEST = 6  # configurations of a property of which `quick` meets a third
+_FEWEST = 5  # configurations of a property of which `quick` meets a third
 _FEWER = 4  # and of a layer of which a trace takes a second
 _LONG = ("Bidirectional(", "ConvLSTM", "TimeDistributed(")
 _LEFT_TO_CHANCE = 4  # configurations in which something is dropped, where it is what is looked at
@@ -55,7 +56,10 @@ def layer_strata(property: Property, layer: str, keras_major: int, mode: str, se
         # Long sequences take seconds where each step is called eagerly.
         turns = [tuple("mixed" if kind == "long" else kind for kind in kinds) for kinds in turns]
     strata = []
-    kinds_of_known = itertools.cycle(("coinciding", "coinciding", "long", ""))
+    coincide = ("coinciding", AS_MANY_AS_HEADS if LAYER_ENTRIES[layer].heads else "coinciding")
+    kinds_of_eager, kinds_of_known = (
+        itertools.cycle(one) for one in (coincide, (*coincide, "long", ""))
+    )
     for place, (configuration, kinds) in enumerate(zip(found, turns, strict=True)):
         if configuration.static:
             # Each batch of known size is a trace of its own. Where all sizes are one, what goes by
@@ -63,6 +67,8 @@ def layer_strata(property: Property, layer: str, keras_major: int, mode: str, se
             kind = next(kinds_of_known)
             kind = "" if kind == "long" and dear else kind
             kinds = (kind,) if kind else _telling(kinds)[:1]  # noqa: PLW2901
+        elif "coinciding" in property.choices:
+            kinds = (*kinds[:-1], next(kinds_of_eager))  # noqa: PLW2901
         examples = layer_examples(
             configuration=configuration, kinds=kinds, choices=property.choices
         )

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from catalogue.attention_reference import number_of_heads
 from catalogue.cases import FINITE_CONTENTS
 from catalogue.chance import by_seed
 from catalogue.custom_layers import CUSTOM_LAYERS
@@ -148,25 +149,37 @@ def moving_statistics(case: LayerCase) -> Plan:
     source="the layer's page: what it computes, and what it does with masks",
     applies=certain,
     of=lambda layer: LAYER_ENTRIES[layer].reference is not None,
+    choices=("coinciding",),
 )
 def layer_truth(case: LayerCase) -> Plan:
-    """Outputs at valid steps equal the NumPy reference, in the dtype that the layer computes in."""
+    """Outputs at valid steps equal the NumPy reference, in the dtype that the layer computes in.
+
+    Eagerly too where sizes coincide: an eager call knows them all, and may take one for another.
+    """
     setting = LayerSetting(case)
     expected, tolerance = setting.expected()
     comparisons: list[Comparison] = []
-    if expected is not None:
-        setting.call("y")
+    if expected is None:
+        return Plan((), ())
+    for call, mode in (("y", None), *([("eager", "eager")] if _sizes_coincide(case) else [])):
+        setting.call(call, mode=mode)
         for k, (name, array) in enumerate(zip(setting.names, expected, strict=True)):
-            y = Output("y", k)
+            y = Output(call, k)
             shape = name.replace("output", "shape")
             comparisons.append(Agrees(shape, expression("np.shape(y)", y=y), literal(array.shape)))
-            comparisons.append(_as_said(name, Output("y", k), array, setting, tolerance, k))
+            comparisons.append(_as_said(name, Output(call, k), array, setting, tolerance, k))
             if setting.entry.layer not in CUSTOM_LAYERS:  # which choose for themselves
                 dtype = name.replace("output", "dtype")
                 computed = case.policy.removeprefix("mixed_")
                 same = expression(f"y.dtype.name == {computed!r}", y=y)
                 comparisons.append(Agrees(dtype, same, literal(True)))
     return Plan(tuple(setting.steps), tuple(comparisons))
+
+
+def _sizes_coincide(case: LayerCase) -> bool:
+    """Whether there are as many rows as steps, or as heads, which a graph does not know."""
+    rows, steps, *_ = case.tensors[0].steps
+    return not case.static and rows in (steps, number_of_heads(case.spec))
 
 
 def _as_said(
@@ -242,6 +255,7 @@ def finite_output(case: LayerCase) -> Plan:
     family="layers",
     source="keras.io/guides/writing_a_custom_training_loop_in_tensorflow: tf.function",
     applies=certain,
+    choices=("coinciding",),  # an eager call knows all sizes: where they are one, it may mix them
     dear=True,
     share=6,
     apart=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,8 @@ import numpy as np
 from catalogue.cases import RecurrentCase
 from catalogue.chance import left_to_chance
 from catalogue.expressions import Expression, Output, expression, literal
-from catalogue.steps import OutputShape, SymbolicShape
+from catalogue.recurrent_reference import weight_shapes
+from catalogue.steps import Call, Gradient, OutputShape, SymbolicShape
 from properties.comparisons import Agrees, Comparison, Plan
 from properties.recurrent_setting import Setting
 from properties.registry import declare
@@ -238,27 +240,8 @@ def compaction(case: RecurrentCase) -> Plan:
     """Outputs at valid steps and final states equal the layer run on the valid steps alone."""
     setting = Setting(case)
     setting.call("y")
-    lengths = np.array(case.batch.lengths)
     comparisons: list[Comparison] = []
-    unrolled = bool(case.spec.get("unroll"))
-    alone = setting.layer(open_shape=unrolled, hint="alone_layer") if unrolled else None
-    for length in sorted(set(case.batch.lengths) - {0}):
-        rows = [int(row) for row in np.flatnonzero(lengths == length)]
-        # A stateful layer wants its whole batch: other rows are filled with the same ones.
-        drawn = (
-            [int(r) for r in np.resize(rows, setting.batch)] if case.spec.get("stateful") else rows
-        )
-        name = f"alone{length}"
-        setting.call(
-            name,
-            layer=alone,
-            inputs=setting.compact_inputs(drawn, length),
-            states=[expression(f"h[{drawn}]", h=state) for state in setting.states]
-            if setting.given_states
-            else None,
-            masked="absent",
-            mode="eager" if unrolled else None,
-        )
+    for rows, name in _alone(setting):
         valid = expression(f"mask[{rows}]", "valid", mask=setting.processed)
         if setting.has_sequence:
             left = expression(f"y[{rows}][valid]", y=setting.output("y"), valid=valid)
@@ -281,6 +264,84 @@ def compaction(case: RecurrentCase) -> Plan:
                     zip(setting.states_of("y"), setting.states_of(name), strict=True)
                 )
             ]
+    return Plan(setting.plan_steps(), tuple(comparisons))
+
+
+def _alone(setting: Setting) -> Iterator[tuple[list[int], str]]:
+    """Calls on valid steps alone: rows that have as many of them, and the name of their call."""
+    case = setting.case
+    lengths = np.array(case.batch.lengths)
+    unrolled = bool(case.spec.get("unroll"))
+    alone = setting.layer(open_shape=unrolled, hint="alone_layer") if unrolled else None
+    for length in sorted(set(case.batch.lengths) - {0}):
+        rows = [int(row) for row in np.flatnonzero(lengths == length)]
+        # A stateful layer wants its whole batch: other rows are filled with the same ones.
+        drawn = (
+            [int(r) for r in np.resize(rows, setting.batch)] if case.spec.get("stateful") else rows
+        )
+        name = f"alone{length}"
+        setting.call(
+            name,
+            layer=alone,
+            inputs=setting.compact_inputs(drawn, length),
+            states=[expression(f"h[{drawn}]", h=state) for state in setting.states]
+            if setting.given_states
+            else None,
+            masked="absent",
+            mode="eager" if unrolled else None,
+        )
+        yield rows, name
+
+
+@declare(
+    family="recurrent",
+    source=f"{_GUIDE}, Introduction ('should be skipped when processing the data'); {_ARTICLE}, "
+    "closing ('gradient computations')",
+    applies=lambda case: (
+        _masked(case)
+        and case.form.mask != "embedding"  # whose inputs are names of tokens
+        and not case.spec.get("stateful")
+        and "16" not in case.policy
+    ),
+    of=lambda layer: layer != "RNN",  # the cells of which stand in layers of their own
+    choices=("held",),
+    share=8,
+    dear=True,
+)
+def compacted_gradient(case: RecurrentCase) -> Plan:
+    """Gradients, carried over masked steps, are those of the layer run on the valid steps alone."""
+    setting = Setting(case)
+    # What other padding than zeros does to gradients is said elsewhere, but `Masking` masks it.
+    content = case.batch.content if case.form.mask == "masking" else "zeros"
+    call = setting.call("y", inputs=setting.holding(content), content=content)
+    counted = setting.transposed(setting.processed) if setting.has_sequence else None
+    setting.steps[-1] = Gradient("dy", call, where=(counted,))
+    comparisons: list[Comparison] = []
+    parts: list[str] = []
+    for rows, name in _alone(setting):
+        alone = setting.steps[-1]
+        assert isinstance(alone, Call)
+        parts.append(f"d{name}")
+        setting.steps[-1] = Gradient(parts[-1], alone)
+        valid = expression(f"mask[{rows}]", "valid", mask=setting.mask)
+        there = setting.output("dy", sequence=True)
+        left = expression(f"d[{rows}][valid]", d=there, valid=valid)
+        right = expression(
+            f"d.reshape(-1, {case.features})", d=setting.output(parts[-1], sequence=True)
+        )
+        bound = setting.gradient_tolerance
+        comparisons.append(Agrees("gradient at valid steps", left, right, bound))
+    for place in range(len(weight_shapes(case.spec, case.features)) if parts else 0):
+        sums: dict[str, Expression | Output] = {name: Output(name, 1 + place) for name in parts}
+        total = expression(" + ".join(parts), "total", **sums)
+        comparisons.append(
+            Agrees(
+                f"gradient of weight {place}",
+                Output("dy", 1 + place),
+                total,
+                setting.gradient_tolerance,
+            )
+        )
     return Plan(setting.plan_steps(), tuple(comparisons))
 
 

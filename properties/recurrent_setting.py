@@ -364,6 +364,12 @@ class Setting:
         return Tolerance(self._terms, epsilon)
 
     @property
+    def gradient_tolerance(self) -> Tolerance:
+        """The same of gradients: each step of each row adds a product of two results."""
+        epsilon = float(np.finfo(self.compute_dtype).eps)
+        return Tolerance(self._terms * self.batch * self.max_len, epsilon)
+
+    @property
     def _terms(self) -> int:
         # Sums over features and units, and the roundings that each step adds to a state.
         return self.case.features + self.units + self.max_len + 8

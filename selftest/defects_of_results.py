@@ -43,6 +43,22 @@ def _a_row_of_none(call: Invocation) -> Any:
 # -- held states and outputs -----------------------------------------------------------------
 
 
+def _output_is_kept(call: Invocation) -> Any:
+    """What a stateful layer keeps for the next call is its last output."""
+    output, states = parts(call.real())
+    if call.layer.stateful:
+        last = output[:, -1] if call.layer.return_sequences else output
+        kept = call.layer.states[0]
+        kept.assign(call.tf.cast(last, kept.dtype))
+    return joined(output, states)
+
+
+def _without_gradient(moment: Moment) -> list[Any]:
+    stopped = [moment.tf.stop_gradient(state) for state in moment.old]
+    pairs = zip(moment.states, stopped, strict=True)
+    return [moment.tf.where(moment.valid, new, old) for new, old in pairs]
+
+
 def _one_running(moment: Moment) -> list[Any]:
     return [*moment.kept_states[:-1], moment.states[-1]]
 
@@ -238,6 +254,20 @@ RESULT_DEFECTS = [
         ("held_state",),
         "LSTM",
         stepped(states=_one_running),
+    ),
+    Defect(
+        "gradients of held states lost",
+        "Over masked steps states are held as numbers, without their gradients.",
+        ("compacted_gradient",),
+        "SimpleRNN",
+        stepped(states=_without_gradient),
+    ),
+    Defect(
+        "stateful keeps the output",
+        "A stateful layer begins the next call with its last output, which may be zero.",
+        ("stateful_chunks",),
+        "SimpleRNN",
+        _output_is_kept,
     ),
     Defect(
         "states of the last cell running",

@@ -97,7 +97,7 @@ CASES = {
 }
 
 
-_IN_TURN = 3  # so many of its cases are run of each property, others of the next
+_IN_TURN = 2  # so many of its cases are run of each property, others of the next
 
 
 def _cases(name: str) -> list[str]:

@@ -18,6 +18,7 @@ from strategies.configurations import spread
 from strategies.ragged import KINDS, MOST_ROWS, mask_rows, masks, ragged_batches
 
 __all__ = [
+    "AS_MANY_AS_HEADS",
     "LayerConfiguration",
     "kinds_in_turn",
     "layer_cases",
@@ -25,6 +26,9 @@ __all__ = [
     "layer_examples",
     "plain_case",
 ]
+
+AS_MANY_AS_HEADS = "as many rows as heads"
+"""A kind of batches of layers that have heads."""
 
 _FEWEST = 10  # configurations of a layer
 _MOST_UNROLLED = 6  # steps: a trace of each
@@ -224,7 +228,8 @@ def layer_cases(
     them are alike; padding is ordinary, for what is huge hides the rest of its row.
 
     `choices` may name `other`, a second content of masked steps, and `finite`: contents such
-    that no sum of them overflows. Shrinks towards small batches and the seed 0.
+    that no sum of them overflows (`coinciding` is a choice of kinds). Shrinks towards small batches
+    and the seed 0.
     """
     contents = _FINITE if "finite" in choices or batch is not None else _ANY_CONTENT
     features = configuration.rest[-1] if configuration.rest else 1
@@ -343,8 +348,20 @@ def layer_examples(
 
     Where a mask has an axis of heads all but the last have as many rows as there are heads, and
     rows that differ: an axis that is taken for the other is silent there, and refused elsewhere.
+    `AS_MANY_AS_HEADS` is a kind of its own: where sizes are known, a mask of rows may be taken for
+    one of heads.
     """
-    cases = [layer_cases(configuration=configuration, kind=one, choices=choices) for one in kinds]
+    cases = [
+        layer_cases(
+            configuration=configuration,
+            kind="mixed",
+            choices=choices,
+            batch=number_of_heads(configuration.spec),
+        )
+        if one == AS_MANY_AS_HEADS
+        else layer_cases(configuration=configuration, kind=one, choices=choices)
+        for one in kinds
+    ]
     if configuration.heads:
         rows = number_of_heads(configuration.spec)
         for place, one in enumerate(kinds[:-1] or kinds):

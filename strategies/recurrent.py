@@ -33,10 +33,10 @@ def recurrent_cases(
 
     `choices` names what is drawn besides: `other` (a second content), `order` (which row
     comes where; rows may come twice or not at all), `inserted` (where padding goes in),
-    `chunks` (how the sequence is cut), `travelling` (a second mask). Shrinks towards small
-    batches and the seed 0.
+    `chunks` (how the sequence is cut), `travelling` (a second mask). (`held` is a choice of kinds.)
+    Shrinks towards small batches and the seed 0.
     """
-    unknown = set(choices) - {"other", "order", "inserted", "chunks", "travelling"}
+    unknown = set(choices) - {"other", "order", "inserted", "chunks", "travelling", "held"}
     if unknown:
         raise ValueError(f"choices={choices!r} names {sorted(unknown)[0]!r}, which is not drawn")
     form = configuration.form
@@ -71,6 +71,9 @@ def recurrent_cases(
         chosen["inserted"] = tuple(gap + before for before, gap in enumerate(sorted(gaps)))
     if "chunks" in choices:
         cuts = draw(st.sets(st.integers(1, max(1, batch.max_len - 1)), max_size=3), label="cuts")
+        bridged = _bridged(batch.mask, bool(configuration.spec.get("go_backwards")))
+        if bridged:
+            cuts.add(draw(st.sampled_from(bridged), label="bridged cut"))
         edges = [0, *sorted(cut for cut in cuts if cut < batch.max_len), batch.max_len]
         chosen["chunks"] = tuple(b - a for a, b in itertools.pairwise(edges))
     if "travelling" in choices:
@@ -85,6 +88,18 @@ def recurrent_cases(
         policy=configuration.policy,
         **chosen,  # type: ignore[arg-type]
     )
+
+
+def _bridged(rows: tuple[str, ...], backwards: bool) -> list[int]:
+    """Where a cut lies that a state must outlive: behind a masked step, between valid ones."""
+    found = {
+        len(row) - cut if backwards else cut
+        for row in rows
+        for way in [row[::-1] if backwards else row]
+        for cut in range(2, len(row))
+        if way[cut - 1] == "0" and "1" in way[:cut] and "1" in way[cut:]
+    }
+    return sorted(found)
 
 
 def recurrent_examples(
