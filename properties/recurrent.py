@@ -303,7 +303,7 @@ def _alone(setting: Setting) -> Iterator[tuple[list[int], str]]:
         and not case.spec.get("stateful")
         and "16" not in case.policy
     ),
-    of=lambda layer: layer != "RNN",  # the cells of which stand in layers of their own
+    of=lambda layer: not layer.startswith("RNN"),  # whose cells have layers of their own
     choices=("held",),
     share=8,
     dear=True,
