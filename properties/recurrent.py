@@ -101,6 +101,7 @@ def symbolic_shape(case: RecurrentCase) -> Plan:
     family="recurrent",
     source=f"{_GUIDE}, Mask propagation in the Functional API; {_RNN_PAGE}, return_sequences",
     chance="any",
+    share=2,
 )
 def outgoing_mask(case: RecurrentCase) -> Plan:
     """The mask goes out with a sequence of outputs, in its order; with a last output none does.
@@ -126,6 +127,7 @@ def outgoing_mask(case: RecurrentCase) -> Plan:
     source=f"{_ARTICLE}, opening ('ignore states computed over padded elements'); {_RNN_PAGE}",
     applies=_masked,
     chance="any",
+    share=2,
 )
 def held_state(case: RecurrentCase) -> Plan:
     """At a masked step the output repeats the last one (or is zero) and the states stay."""
@@ -234,7 +236,7 @@ def _held_over_last_step(setting: Setting) -> list[Comparison]:
     family="recurrent",
     source=f"{_GUIDE}, Introduction; {_ARTICLE}, example 1",
     applies=_masked,
-    share=2,
+    share=4,
 )
 def compaction(case: RecurrentCase) -> Plan:
     """Outputs at valid steps and final states equal the layer run on the valid steps alone."""

@@ -70,7 +70,7 @@ def mask_precedence(case: RecurrentCase) -> Plan:
     family="recurrent",
     source=f"{_GUIDE}, Mask propagation in the Functional API and Sequential API",
     applies=_travels,
-    share=4,
+    share=8,
 )
 def mask_delivery(case: RecurrentCase) -> Plan:
     """Without an explicit mask the travelling one is used, whatever else the call is given."""
@@ -89,7 +89,7 @@ def mask_delivery(case: RecurrentCase) -> Plan:
     family="recurrent",
     source="keras.io/api/layers/base_layer, get_config and from_config: 'the same layer can be "
     "reinstantiated later'",
-    share=4,
+    share=8,
 )
 def restored_is_the_same(case: RecurrentCase) -> Plan:
     """A layer that is made anew from its own configuration, which holds its arguments, gives the
@@ -170,7 +170,7 @@ def return_state_is_an_addition(case: RecurrentCase) -> Plan:
     family="recurrent",
     source=f"{_RNN_PAGE}, Arguments, return_sequences",
     applies=lambda case: not case.spec.get("return_sequences"),
-    share=2,
+    share=4,
 )
 def last_output_is_last_step(case: RecurrentCase) -> Plan:
     """The last output is the last step of the sequence of outputs, and the states are the same."""
@@ -265,6 +265,7 @@ def stateful_chunks(case: RecurrentCase) -> Plan:
     family="recurrent",
     source=f"{_RNN_PAGE}, Note on using statefulness in RNNs, reset_state",
     applies=_stateful,
+    share=2,
 )
 def reset_equals_fresh(case: RecurrentCase) -> Plan:
     """After a reset a stateful layer gives what it gave when it was fresh."""
@@ -312,7 +313,7 @@ def no_rows(case: RecurrentCase) -> Plan:
     family="recurrent",
     source=f"{_RNN_PAGE}, Call arguments: what a call is given is what it depends on",
     applies=lambda case: not _stateful(case) and case.form.masked,
-    share=3,
+    share=6,
     dear=True,
 )
 def second_call(case: RecurrentCase) -> Plan:

@@ -43,6 +43,7 @@ def _decided(case: Any) -> bool:
     applies=lambda case: _varies(case) and _decided(case),
     choices=("other",),
     chance="seeded",
+    share=2,
 )
 def padding_content(case: RecurrentCase) -> Plan:
     """What masked steps hold changes no output and no state, bitwise, NaN included."""
@@ -60,6 +61,7 @@ def padding_content(case: RecurrentCase) -> Plan:
     applies=_varies,
     choices=("other",),
     share=8,
+    dear=True,
 )
 def padding_gradient(case: RecurrentCase) -> Plan:
     """Gradients of inputs are zero at masked steps, and those of weights do not see padding."""
@@ -101,6 +103,7 @@ def padding_gradient(case: RecurrentCase) -> Plan:
     family="recurrent",
     source="rows of a batch are samples of their own: " + _RNN_PAGE + ", Call arguments",
     choices=("order",),
+    share=2,
 )
 def row_order(case: RecurrentCase) -> Plan:
     """The order of rows, and which neighbours a row has, changes nothing of its result."""
