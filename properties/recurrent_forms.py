@@ -70,7 +70,7 @@ def mask_precedence(case: RecurrentCase) -> Plan:
     family="recurrent",
     source=f"{_GUIDE}, Mask propagation in the Functional API and Sequential API",
     applies=_travels,
-    share=8,
+    share=4,
 )
 def mask_delivery(case: RecurrentCase) -> Plan:
     """Without an explicit mask the travelling one is used, whatever else the call is given."""

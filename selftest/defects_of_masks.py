@@ -224,7 +224,7 @@ MASK_DEFECTS = [
     Defect(
         "float mask ignored",
         "Only masks of booleans and integers are used.",
-        ("compaction",),
+        ("truth",),
         "SimpleRNN",
         _ignored(lambda call: call.mask is not None and call.mask.dtype in _FLOATS),
     ),
@@ -343,14 +343,14 @@ MASK_DEFECTS = [
     Defect(
         "mask reversed by row when as many rows as features",
         "With as many rows as features each row has the mask of another one.",
-        ("compaction",),
+        ("truth",),
         "SimpleRNN",
         _masked(_rows_upside_down_if_features),
     ),
     Defect(
         "mask ignored with four flags",
         "Sequences, backwards, unrolled and with states, all at once, the mask is ignored.",
-        ("held_state",),
+        ("truth",),
         "SimpleRNN",
         _ignored(lambda call: all(getattr(call.layer, flag) for flag in _FOUR)),
     ),
@@ -364,14 +364,14 @@ MASK_DEFECTS = [
     Defect(
         "mask ignored in float16",
         "A layer that computes in float16 ignores the mask.",
-        ("compaction",),
+        ("truth",),
         "SimpleRNN",
         _ignored(lambda call: call.layer.compute_dtype == "float16"),
     ),
     Defect(
         "mask ignored without reset_after",
         "A GRU without reset_after ignores the mask.",
-        ("compaction",),
+        ("truth",),
         "GRU",
         _ignored(lambda call: not call.layer.cell.reset_after),
     ),
