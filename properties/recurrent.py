@@ -127,7 +127,6 @@ def outgoing_mask(case: RecurrentCase) -> Plan:
     source=f"{_ARTICLE}, opening ('ignore states computed over padded elements'); {_RNN_PAGE}",
     applies=_masked,
     chance="any",
-    share=2,
 )
 def held_state(case: RecurrentCase) -> Plan:
     """At a masked step the output repeats the last one (or is zero) and the states stay."""
