@@ -52,9 +52,6 @@ _FEWEST = 8  # configurations that thinning leaves
 # What holds of layers of one cell in full is looked at there.
 _DEAR = {"RNN(stacked cells)": 4, "RNN": 2}
 _BATCHES = 3  # ragged batches for each configuration that is drawn
-# Kinds of batches that each configuration meets first, by what is chosen: states outlive the end of
-# a chunk where valid steps follow masked ones.
-_FIRST = {"chunks": ("gaps", "mixed"), "held": ("gaps", "right")}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,11 +127,10 @@ def _recurrent_strata(
         if property.dear:  # long sequences take a second each, eagerly
             kinds = tuple(kind for kind in kinds if kind != "long")
         count = 1 if property.dear else _BATCHES
-        first = next((_FIRST[one] for one in property.choices if one in _FIRST), ())
-        # Those least met so far: every cell meets every kind, whatever is thinned out.
-        chosen = tuple(
-            sorted(kinds, key=lambda kind: (kind not in first, used[kind], rng.random()))[:count]
-        )
+        # The property's own, then those least met so far: every cell meets every kind, whatever is
+        # thinned out.
+        met = sorted(kinds, key=lambda kind: (kind not in property.kinds, used[kind], rng.random()))
+        chosen = tuple(met[:count])
         used.update(chosen)
         strata.append(
             Stratum(

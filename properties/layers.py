@@ -149,7 +149,7 @@ def moving_statistics(case: LayerCase) -> Plan:
     source="the layer's page: what it computes, and what it does with masks",
     applies=certain,
     of=lambda layer: LAYER_ENTRIES[layer].reference is not None,
-    choices=("coinciding",),
+    kinds=("coinciding",),
 )
 def layer_truth(case: LayerCase) -> Plan:
     """Outputs at valid steps equal the NumPy reference, in the dtype that the layer computes in.
@@ -255,7 +255,7 @@ def finite_output(case: LayerCase) -> Plan:
     family="layers",
     source="keras.io/guides/writing_a_custom_training_loop_in_tensorflow: tf.function",
     applies=certain,
-    choices=("coinciding",),  # an eager call knows all sizes: where they are one, it may mix them
+    kinds=("coinciding",),  # an eager call knows all sizes: where they are one, it may mix them
     dear=True,
     share=6,
     apart=True,

@@ -305,7 +305,7 @@ def _alone(setting: Setting) -> Iterator[tuple[list[int], str]]:
         and "16" not in case.policy
     ),
     of=lambda layer: not layer.startswith("RNN"),  # whose cells have layers of their own
-    choices=("held",),
+    kinds=("gaps", "right"),
     share=8,
     dear=True,
 )

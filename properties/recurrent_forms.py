@@ -216,6 +216,7 @@ def unrolled_equals_looped(case: RecurrentCase) -> Plan:
         and bool(case.spec.get("return_sequences") or case.spec.get("return_state"))
     ),
     choices=("chunks",),
+    kinds=("gaps", "mixed"),  # states outlive a chunk where valid steps follow masked ones
 )
 def stateful_chunks(case: RecurrentCase) -> Plan:
     """A stateful layer fed a sequence in chunks ends where it ends when fed the whole."""

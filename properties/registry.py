@@ -20,7 +20,8 @@ class Property:
     `statement` is one sentence, the function's docstring; `source` is where it is
     documented (an article's section or a page of Keras). `applies` says of a case whether
     the property says anything about it; `choices` names what the property draws besides
-    the call: `other`, `order`, `inserted`, `chunks`. `share` thins out configurations
+    the call: `other`, `order`, `inserted`, `chunks`; `kinds`, of ragged batches, those that each
+    configuration meets before others. `share` thins out configurations
     where a check costs much: every `share`-th is met, in pairs instead of in full. One that
     looks at them `apart` begins elsewhere than the others, for it could share no trace with
     these: together they meet more. A `covering` one meets instead, wherever it is thinned out, the
@@ -38,6 +39,7 @@ class Property:
     function: Callable[[Any], Plan]
     applies: Callable[[Any], bool]
     choices: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
     share: int = 1
     dear: bool = False
     of: Callable[[str], bool] = lambda layer: True
@@ -56,6 +58,7 @@ def declare(
     level: Level = "must",
     applies: Callable[[Any], bool] = lambda case: True,
     choices: tuple[str, ...] = (),
+    kinds: tuple[str, ...] = (),
     share: int = 1,
     dear: bool = False,
     of: Callable[[str], bool] = lambda layer: True,
@@ -81,6 +84,7 @@ def declare(
             function,
             applies,
             choices,
+            kinds,
             share,
             dear,
             of,

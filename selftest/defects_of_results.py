@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -55,8 +56,7 @@ def _output_is_kept(call: Invocation) -> Any:
 
 def _without_gradient(moment: Moment) -> list[Any]:
     stopped = [moment.tf.stop_gradient(state) for state in moment.old]
-    pairs = zip(moment.states, stopped, strict=True)
-    return [moment.tf.where(moment.valid, new, old) for new, old in pairs]
+    return dataclasses.replace(moment, old=stopped).kept_states
 
 
 def _one_running(moment: Moment) -> list[Any]:

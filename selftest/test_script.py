@@ -320,7 +320,7 @@ def test_a_minimal_case_has_a_short_script(name: str) -> None:
         (lstm(stateful=True, return_sequences=True), CallForm()),
         (lstm(), CallForm(mask="travelling")),
     ):
-        chosen = {choice: CHOSEN[choice] for choice in property.choices if choice in CHOSEN}
+        chosen = {choice: CHOSEN[choice] for choice in property.choices}
         case = msgspec.structs.replace(case, spec=spec, form=form, **chosen)
         if property.applies(case) and property.function(case).comparisons:
             break

@@ -228,8 +228,7 @@ def layer_cases(
     them are alike; padding is ordinary, for what is huge hides the rest of its row.
 
     `choices` may name `other`, a second content of masked steps, and `finite`: contents such
-    that no sum of them overflows (`coinciding` is a choice of kinds). Shrinks towards small batches
-    and the seed 0.
+    that no sum of them overflows. Shrinks towards small batches and the seed 0.
     """
     contents = _FINITE if "finite" in choices or batch is not None else _ANY_CONTENT
     features = configuration.rest[-1] if configuration.rest else 1
@@ -351,24 +350,20 @@ def layer_examples(
     `AS_MANY_AS_HEADS` is a kind of its own: where sizes are known, a mask of rows may be taken for
     one of heads.
     """
-    cases = [
-        layer_cases(
-            configuration=configuration,
-            kind="mixed",
-            choices=choices,
-            batch=number_of_heads(configuration.spec),
-        )
-        if one == AS_MANY_AS_HEADS
-        else layer_cases(configuration=configuration, kind=one, choices=choices)
-        for one in kinds
-    ]
-    if configuration.heads:
-        rows = number_of_heads(configuration.spec)
-        for place, one in enumerate(kinds[:-1] or kinds):
-            kind = one if one in _UNEVEN else "mixed"
-            cases[place] = layer_cases(
-                configuration=configuration, kind=kind, choices=choices, batch=rows
+    rows = number_of_heads(configuration.spec)
+    cases = []
+    for place, one in enumerate(kinds):
+        of_heads = bool(configuration.heads) and place < max(1, len(kinds) - 1)
+        alike = of_heads or one == AS_MANY_AS_HEADS
+        kind = "mixed" if one == AS_MANY_AS_HEADS or (of_heads and one not in _UNEVEN) else one
+        cases.append(
+            layer_cases(
+                configuration=configuration,
+                kind=kind,
+                choices=choices,
+                batch=rows if alike else None,
             )
+        )
     return st.tuples(*cases)
 
 

@@ -33,10 +33,10 @@ def recurrent_cases(
 
     `choices` names what is drawn besides: `other` (a second content), `order` (which row
     comes where; rows may come twice or not at all), `inserted` (where padding goes in),
-    `chunks` (how the sequence is cut), `travelling` (a second mask). (`held` is a choice of kinds.)
-    Shrinks towards small batches and the seed 0.
+    `chunks` (how the sequence is cut), `travelling` (a second mask). Shrinks towards small
+    batches and the seed 0.
     """
-    unknown = set(choices) - {"other", "order", "inserted", "chunks", "travelling", "held"}
+    unknown = set(choices) - {"other", "order", "inserted", "chunks", "travelling"}
     if unknown:
         raise ValueError(f"choices={choices!r} names {sorted(unknown)[0]!r}, which is not drawn")
     form = configuration.form
