@@ -282,7 +282,10 @@ def _from_within(case: ChainCase) -> _Body:
 
 
 def _from_within_given(case: ChainCase) -> _Body:
-    """One output, of a model that begins at an intermediate tensor and the mask of its layer."""
+    """One output, of a model that begins at an intermediate tensor and the mask of its layer.
+
+    The tensor is what `Masking` hands on, which holds zeros where it masks.
+    """
     first, *rest = units(case)
     return _Body(
         [
@@ -292,7 +295,7 @@ def _from_within_given(case: ChainCase) -> _Body:
             *calls_of(case, rest),
             f"model = keras.Model([t0, inputs[1]], {_last(case)})",
         ],
-        ["return model([arrays[0], arrays[1]])"],
+        ["return model([mask_0(arrays[0]), arrays[1]])"],
     )
 
 
