@@ -346,6 +346,15 @@ def test_a_checkout_on_the_path_tells_its_own_version(tmp_path: Path) -> None:
     assert said.stdout.strip() == "3.99.0.dev2026"
 
 
+def test_a_plugin_that_warns_is_no_matter_of_ours(tmp_path: Path) -> None:
+    """It may, before any test: the run goes on."""
+    lines = ["import pytest, warnings", "def pytest_configure(config):"]
+    lines.append("    warnings.warn(pytest.PytestWarning('no benchmarks beside xdist'))")
+    (tmp_path / "warning_plugin.py").write_text("\n".join(lines))
+    done = run("-p", "warning_plugin", "--layer=GRU", PYTHONPATH=str(tmp_path))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_another_backend_is_refused() -> None:
     """Keras on JAX or PyTorch has no `tf.function`; before anything is imported it is said so."""
     said = refused(KERAS_BACKEND="jax")
