@@ -27,6 +27,7 @@ _CONTRACT = (
 _AXIS_MORE = "mask[..., None]"
 _OF_FEATURES = "np.repeat(mask[..., None], {features}, -1)"
 
+_HALF = "half the rows"
 _IN_TURN = 3  # of so many misfits a case has one, where each is a call or a trace of its own
 
 # Masks of rows and steps that do not fit, and from how many rows on each is one.
@@ -35,7 +36,7 @@ _OF_STEPS = {
     "a row more": ("np.concatenate([mask, mask[:1]], 0)", 1),
     "no step": ("mask[:, :0]", 1),
     "a single row": ("mask[:1]", 2),
-    "half the rows": ("mask[: len(mask) // 2]", 4),
+    _HALF: ("mask[: len(mask) // 2]", 4),
 }
 
 
@@ -150,7 +151,8 @@ def wrong_axes_refused(case: LayerCase) -> Plan:
 def misfit_mask_refused(case: RecurrentCase) -> Plan:
     """A mask of other rows, steps or axes than its sequences is refused.
 
-    Called eagerly, where all sizes are known; a case has one in three.
+    Called eagerly, where all sizes are known; a case has one in three, and half the rows wherever
+    the other half is as large.
     """
     setting = Setting(case)
     sources = {
@@ -162,7 +164,10 @@ def misfit_mask_refused(case: RecurrentCase) -> Plan:
     if not setting.time_major:  # there steps stand where rows do
         sources["no axis of steps"] = "mask[:, 0]"
     comparisons: list[Comparison] = []
-    for number, name in enumerate(list(sources)[case.weights % _IN_TURN :: _IN_TURN]):
+    chosen = list(sources)[case.weights % _IN_TURN :: _IN_TURN]
+    if _HALF in sources and setting.batch % 2 == 0 and _HALF not in chosen:
+        chosen.append(_HALF)
+    for number, name in enumerate(chosen):
         mask = expression(sources[name], mask=setting.mask)
         call = setting.call(f"y{number}", mask=mask, mode="eager")
         comparisons.append(Raises(name, call.name, (), "should"))
