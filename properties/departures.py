@@ -261,12 +261,30 @@ def _asked(
         for one in given
     ]
     explicit += [None] * (count - len(explicit))
+    setting = LayerSetting(_as_given(case, inputs))
     graph = (step.mode or mode) == "graph" and step.layer not in known
     sized = case.static or bool(step.saved) or not graph
     stateless = step.method == "stateless_call"
     of_numpy = any(isinstance(value, np.bool_) for value in step.kwargs.values())
     told = step.twice, step.saved, stateless, of_numpy
     return Asked(setting, inputs, travelling, explicit[:count], sized, *told)
+
+
+def _as_given(case: LayerCase, inputs: list[np.ndarray]) -> LayerCase:
+    """The case, with tensors of the sizes that a call on its rows was given.
+
+    They are others where one tensor is given in several roles.
+    """
+    tensors = tuple(
+        tensor
+        if x.shape == tensor.shape or len(x) != len(tensor.mask) or x.ndim != len(tensor.shape)
+        else msgspec.structs.replace(
+            _of_mask(tensor, x, None), rest=x.shape[len(tensor.steps) :], masked=tensor.masked
+        )
+        for tensor, x in zip(case.tensors, inputs, strict=False)
+    )
+    tensors += case.tensors[len(tensors) :]
+    return case if tensors == case.tensors else msgspec.structs.replace(case, tensors=tensors)
 
 
 def _predicted(answer: Answer, step: Call, setting: LayerSetting) -> Iterator[Comparison]:

@@ -151,6 +151,20 @@ KNOWN = (
         )
         for heads in (1, 2)
     ),
+    # Of which one is given in both roles: it has other steps and features than the other.
+    Known(
+        "masks-of-rows-act-on-heads",
+        "shared_tensors",
+        of(
+            "MultiHeadAttention",
+            tensor("11", "10"),
+            tensor("100", "010", rest=(2,), seed=1),
+            arguments=_HEADS,
+            element=24,
+            heads=1,
+        ),
+        twice_the_output,
+    ),
     Known(
         "masking-masks-parts-of-steps",
         "passage",
@@ -190,7 +204,9 @@ def excused(implementation: Implementation, ledger: Ledger, known: Known) -> lis
     return found
 
 
-@pytest.mark.parametrize("known", KNOWN, ids=lambda known: f"{known.entry}{known.case.heads or ''}")
+@pytest.mark.parametrize(
+    "known", KNOWN, ids=lambda known: f"{known.entry}, {known.property}{known.case.heads or ''}"
+)
 def test_another_departure_in_a_known_region_is_new(
     known: Known, found: Implementation, ledger: Ledger
 ) -> None:
