@@ -45,7 +45,8 @@ def _as_it_is(asked: Asked, dtype: str, masks: Masks) -> tuple[Given, Attending,
 def scores_of_masked_values_are_shifted(asked: Asked) -> Answer | None:
     """A large number is taken from scores of masked values; a mask of the key means nothing.
 
-    Nothing is said of rows where values or keys hold huge padding.
+    Nothing is said of rows where values or keys hold huge padding, nor of masked steps of a query
+    whose scores overflow: some versions multiply these by zero.
     """
     if not asked.whole or by_chance("dropout")(asked.case):
         return None
@@ -61,7 +62,8 @@ def scores_of_masked_values_are_shifted(asked: Asked) -> Answer | None:
         shares = softmax(scores.astype(dtype))
         output = shares @ roles.value
         if roles.query_mask is not None:
-            output = np.where(roles.query_mask[:, :, None], output, output.dtype.type(0))
+            with np.errstate(invalid="ignore"):
+                output = output * roles.query_mask[:, :, None]
         unsaid = rows_of_huge_padding(asked, first=1 if len(asked.inputs) > 1 else 0)
         return without_rows(unsaid, [output, shares][: asked.outputs])
 

@@ -120,7 +120,10 @@ def epochs_and_validation(case: TrainingCase) -> Plan:
 )
 def compiled_alike(case: TrainingCase) -> Plan:
     """However a model is compiled, it has the same loss and metrics, and learns the same: for
-    eager calls, by XLA, or to run several batches at once."""
+    eager calls, by XLA, or to run several batches at once.
+
+    XLA may refuse ("may not necessarily work for all models", says Keras 2 of `jit_compile`).
+    """
     case = msgspec.structs.replace(case, way="fit" if case.trains else "evaluate")
     if case.batches[0].batch == 1:
         return Plan((), ())
@@ -138,7 +141,12 @@ def compiled_alike(case: TrainingCase) -> Plan:
         setting.model(name=f"{name}_model", compiled=compiled)
         setting.train(name, *batches, model=f"{name}_model")
         found += [
-            dataclasses.replace(one, name=f"{one.name}, {compiled}")
+            dataclasses.replace(
+                one,
+                name=f"{one.name}, {compiled}",
+                refusable=compiled == "by XLA",
+                refusals=("InvalidArgumentError",),
+            )
             for one in setting.agree(name, "a", setting.tolerance)
         ]
     return Plan(tuple(setting.steps), tuple(found))
