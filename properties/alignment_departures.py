@@ -123,7 +123,7 @@ def _multiplied(layer: str, inputs: list[np.ndarray], masks: Masks) -> np.ndarra
     product = functools.reduce(np.multiply, factors)
     if any(mask is None for mask in masks):
         return product
-    return np.where(np.logical_or.reduce(masks), product, product.dtype.type(0))  # type: ignore[arg-type]
+    return np.where(functools.reduce(np.logical_or, masks), product, product.dtype.type(0))  # type: ignore[arg-type]
 
 
 def _bounded(layer: str, inputs: list[np.ndarray], masks: Masks) -> np.ndarray:

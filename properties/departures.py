@@ -100,7 +100,7 @@ class Asked:
         self, dtype: str, masks: Masks | None = None, inputs: list[np.ndarray] | None = None
     ) -> Given:
         """What a reference is given of the call, or of these masks and inputs instead."""
-        count = len(self.case.tensors)  # of which the last may be given several times
+        count = len(self.setting.tensors)  # of which the last may be given several times
         masks = [
             None if mask is None else mask.astype(bool)
             for mask in (self.masks if masks is None else masks)[:count]

@@ -165,6 +165,19 @@ KNOWN = (
         ),
         twice_the_output,
     ),
+    # A single tensor is given in both roles, with something else of its own in each.
+    Known(
+        "heads-take-masks-off-the-tensors-of-their-caller",
+        "no_trace",
+        of("MultiHeadAttention", tensor("0", content="ones", seed=237), arguments=_HEADS),
+        twice_the_output,
+    ),
+    Known(
+        "merging-broadcasts-masks-of-nested-features",
+        "layer_truth",
+        of("Multiply", *[tensor("10", rest=(2, last), seed=last) for last in (3, 1, 1)]),
+        twice_the_output,
+    ),
     Known(
         "masking-masks-parts-of-steps",
         "passage",
@@ -205,7 +218,9 @@ def excused(implementation: Implementation, ledger: Ledger, known: Known) -> lis
 
 
 @pytest.mark.parametrize(
-    "known", KNOWN, ids=lambda known: f"{known.entry}, {known.property}{known.case.heads or ''}"
+    "known",
+    KNOWN,
+    ids=lambda one: f"{one.entry}, {one.property}{one.case.heads or len(one.case.tensors)}",
 )
 def test_another_departure_in_a_known_region_is_new(
     known: Known, found: Implementation, ledger: Ledger
