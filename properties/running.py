@@ -72,6 +72,7 @@ class CellRunner:
         self.family = FAMILIES[self.property.family]
         self.survey = Survey() if survey else None  # goes on after the first failure
         self._over: set[str] = set()  # strata that were to be met once, by name
+        self._blocked: dict[str, Any] | None = None  # the first that cannot be built: others can
         self.regions = [one.region for one in ledger.concerning(cell.property, cell.layer)]
         self.journal = journal
         self.traits: collections.Counter[str] = collections.Counter()
@@ -114,6 +115,8 @@ class CellRunner:
                         break
                 if (round_ and time.perf_counter() - started > self.profile.seconds) or not members:
                     break
+            if self._blocked is not None and not findings:
+                findings.append(self._blocked)
             outcome = self._outcome(findings, fixed)
         except MemoryError as error:
             outcome, reason = "broken", f"out of memory: {error}"
@@ -150,10 +153,12 @@ class CellRunner:
         }
 
     def _outcome(self, findings: list[dict[str, Any]], fixed: list[str]) -> str:
-        if findings:
-            return "blocked" if findings[0]["kind"] == "blocked" else "new"
+        if any(one["kind"] != "blocked" for one in findings):
+            return "new"
         if fixed:
             return "fixed"
+        if findings:
+            return "blocked"
         return "deviates" if self.excused else "holds"
 
     def _costs(self) -> dict[str, tuple[int, float]]:
@@ -222,6 +227,9 @@ class CellRunner:
         finding = self._drawn(stratum.examples, f"{stratum.name} {round_}")
         if finding is None and self.regions and self.outside == outside:
             finding = self._drawn_around(stratum, round_)
+        if finding is not None and finding["kind"] == "blocked":
+            self._blocked = finding
+            finding = self._drawn(stratum.examples, f"{stratum.name} {round_} built")
         if finding is None:
             self.met += 1
             self.chosen.append(stratum.chosen)
@@ -319,6 +327,8 @@ class CellRunner:
             return []
         facts = facts or self._facts(case)
         unknown = [one.mismatch for one in found if not self._excused(case, one, facts)]
+        if self._blocked is not None:  # said once, and no reason to look at nothing else
+            unknown = [one for one in unknown if one.kind != "blocked"]
         if self.survey is not None:
             self.survey.note(case, facts, plan, unknown, [one.mismatch for one in found])
         return unknown

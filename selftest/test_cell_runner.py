@@ -22,7 +22,7 @@ from properties.strata import Strata, Stratum
 from properties.surveying import Rule, separating
 from properties.test_conformance import PROPERTIES
 from reports.ledger import Deviation, Instead, Ledger, Pattern, Pin, Region
-from selftest.planting import LEDGER
+from selftest.planting import EXECUTION, LEDGER, STANDARD, known_of
 
 CELL = Cell("product_values", "multiply", Execution("cpu:0", "eager"))
 PINNED = {"output": [2, 3, 4], "mask": [2, 3, 1]}
@@ -239,3 +239,31 @@ def test_separates_by_what_is_absent() -> None:
     """A fact that only passing cases have is ruled out."""
     (rule,) = separating([frozenset("a")], [frozenset("ab"), frozenset("b")])
     assert rule == Rule((), ("b",))
+
+
+# -- what cannot be built ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("ignoring", "outcome"), [(False, "blocked"), (True, "new")])
+def test_what_cannot_be_built_keeps_nothing_else_from_being_looked_at(
+    found: Implementation, ignoring: bool, outcome: str
+) -> None:
+    """One configuration of a layer is refused: others are met, and the worst is what is said."""
+    base = found.layer_class("GlobalAveragePooling1D")
+
+    class Refusing(base):  # type: ignore[misc, valid-type]
+        def __init__(self, *, keepdims: bool = False, **kwargs: Any) -> None:
+            if keepdims:
+                raise ValueError("no dims are kept here")
+            super().__init__(**kwargs)
+
+        def call(self, inputs: Any, mask: Any = None) -> Any:
+            return super().call(inputs, None if ignoring else mask)
+
+    planted = Implementation(found.installed, {"GlobalAveragePooling1D": Refusing})
+    cell = Cell("layer_truth", "GlobalAveragePooling1D", EXECUTION)
+    ledger = known_of(found.installed)
+    result = CellRunner(cell, Runner(planted, EXECUTION), ledger, STANDARD, 0, explain=False).run()
+    assert result["outcome"] == outcome
+    assert result["configurations"] > 1 or ignoring
+    assert (result["findings"][0]["kind"] == "blocked") != ignoring
