@@ -20,7 +20,7 @@ WORDS = {
     "broken": "broken in the suite itself",
     "new": "new: deviate as the ledger does not know",
     "fixed": "fixed: the ledger expects a deviation that is gone",
-    "blocked": "blocked: the layer cannot be built",
+    "blocked": "blocked: a configuration of the layer cannot be built",
     "deviates": "deviate as the ledger says",
     "holds": "hold",
     NOT_RUN: "not run",
