@@ -6,7 +6,7 @@ import collections
 import dataclasses
 import random
 import zlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -45,6 +45,7 @@ from properties.training_family import (
 from strategies.configurations import configurations
 from strategies.ragged import kinds_for
 from strategies.recurrent import recurrent_examples
+from strategies.training import REDUCTIONS_SINCE
 
 __all__ = ["FAMILIES", "Family"]
 
@@ -62,7 +63,8 @@ class Family:
     the cell meets. `simpler` gives the cases that are one step simpler than a failing one.
     `of_batch` says whether a fact is drawn with the batch, and not given by a stratum.
     `versions` gives the first version of Keras that has a layer, and the first that has it no
-    more, empty where there is none. `explored` are modes that only `nightly` has.
+    more, empty where there is none; `values` the first version that takes a value of an argument.
+    `explored` are modes that only `nightly` has.
     """
 
     name: str
@@ -76,6 +78,7 @@ class Family:
     of_batch: Callable[[str], bool]
     versions: Callable[[str], tuple[str, str]] = lambda layer: ("", "")
     explored: tuple[str, ...] = ()
+    values: Mapping[tuple[str, Any], str] = dataclasses.field(default_factory=dict)
 
     def facts(
         self, case: Any, device: str, mode: str, having: Collection[str] | None = None
@@ -98,6 +101,14 @@ class Family:
         too_old = bool(since) and at < Version(since).release
         too_new = bool(until) and at >= Version(until).release
         return not too_old and not too_new
+
+    def takes(self, chosen: Mapping[str, Any], keras: str) -> bool:
+        """Whether this version of Keras knows the values that arguments have."""
+        at = Version(keras).release
+        return all(
+            chosen.get(name) != value or at >= Version(since).release
+            for (name, value), since in self.values.items()
+        )
 
 
 # -- recurrent layers ------------------------------------------------------------------------
@@ -372,6 +383,7 @@ FAMILIES: dict[str, Family] = {
         simpler_training,
         lambda fact: fact in _TRAINING_BATCH or fact.startswith(_TRAINING_CONTENTS),
         lambda measure: (measure_of(measure).since, measure_of(measure).until),
+        values=REDUCTIONS_SINCE,
     ),
     "broadcasting": Family(
         "broadcasting",

@@ -212,14 +212,16 @@ class CellRunner:
     # -- strata --------------------------------------------------------------------------
 
     def _strata(self, round_: int) -> Strata:
-        execution = self.cell.execution
-        return self.family.strata(
+        found = self.family.strata(
             self.property,
             self.cell.layer,
             self.runner.implementation.keras_major,
-            execution.mode,
+            self.cell.execution.mode,
             self.seed + round_,
         )
+        keras = self.runner.implementation.installed.keras
+        taken = [one for one in found.members if self.family.takes(one.chosen, keras)]
+        return dataclasses.replace(found, members=tuple(taken)) if taken else found
 
     def _met(self, stratum: Stratum, round_: int) -> dict[str, Any] | None:
         """Meet one stratum; the description of a new deviation, or None."""

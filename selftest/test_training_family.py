@@ -443,3 +443,11 @@ def test_every_property_of_training_has_a_defect() -> None:
     """No property is without a defect that names it."""
     named = {property for defect in TRAINING_DEFECTS for property in defect.properties}
     assert set(TRAINING) - named == set()
+
+
+@pytest.mark.parametrize(("keras", "taken"), [("3.6.0", False), ("3.7.0", True), ("3.15.1", True)])
+def test_a_reduction_is_met_where_it_is_known(keras: str, taken: bool) -> None:
+    """What a version does not know yet is no layer that cannot be built."""
+    family = FAMILIES["training"]
+    assert family.takes({"reduction": "mean", "rank": 3}, keras) == taken
+    assert family.takes({"reduction": "sum", "rank": 3}, keras)

@@ -28,6 +28,7 @@ from strategies.configurations import spread
 from strategies.ragged import ragged_batches
 
 __all__ = [
+    "REDUCTIONS_SINCE",
     "TrainingConfiguration",
     "plain_training_case",
     "training_cases",
@@ -69,6 +70,11 @@ _REDUCTIONS: dict[int, tuple[Argument, ...]] = {
     2: ("auto", "sum", "sum_over_batch_size", "none"),
     3: ("sum_over_batch_size", "sum", "mean_with_sample_weight", "none", "mean"),
 }
+REDUCTIONS_SINCE = {
+    ("reduction", "mean"): "3.7",
+    ("reduction", "mean_with_sample_weight"): "3.7",
+}
+"""The first version of Keras that takes a reduction, of those that not every Keras 3 takes."""
 # Methods that are called as they are cost much: few configurations have them.
 _LOSS_WAYS: tuple[Way, ...] = (
     "custom loop",
