@@ -21,9 +21,14 @@ class TimeLimit:
     def __init__(self, seconds: float, stop: Callable[[str], None]) -> None:
         self.seconds, self.stop = seconds, stop
         self._timer: threading.Timer | None = None
+        self._signal = signal.SIGINT
 
     def pytest_sessionstart(self, session: pytest.Session) -> None:
         """Begin to count."""
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN and hasattr(signal, "SIGUSR1"):
+            # So a shell starts what runs in the background, which Ctrl-C is not meant for.
+            self._signal = signal.SIGUSR1
+            signal.signal(self._signal, signal.default_int_handler)
         self._timer = threading.Timer(self.seconds, self._over)
         self._timer.daemon = True
         self._timer.start()
@@ -36,4 +41,4 @@ class TimeLimit:
 
     def _over(self) -> None:
         self.stop(f"stopped: the run reached its limit of {self.seconds / 60:g} minutes")
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), self._signal)

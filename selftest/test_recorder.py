@@ -1,5 +1,7 @@
 """The account of a run comes out, whatever happens to its tests and workers."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -316,6 +318,27 @@ def test_cell_b():
     assert suite.outcomes == {"test_cell_a": "holds"}
     assert [node.split("::")[1] for node in suite.record.not_run] == ["test_cell_b"]
     assert suite.record.exit_reason == "stopped: the run reached its limit of 0.1 minutes"
+
+
+def test_a_limit_holds_in_the_background_too() -> None:
+    """A shell starts what runs there deaf to Ctrl-C, by which a run is ended otherwise."""
+    lines = (
+        "import signal, time",
+        "from reports.time_limit import TimeLimit",
+        "signal.signal(signal.SIGINT, signal.SIG_IGN)",
+        "TimeLimit(0.1, print).pytest_sessionstart(None)",
+        "time.sleep(20)",
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert "reached its limit" in done.stdout
+    assert "KeyboardInterrupt" in done.stderr
 
 
 def test_workers_report_to_one_record(suite: Suite) -> None:
