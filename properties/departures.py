@@ -261,7 +261,8 @@ def _asked(
         for one in given
     ]
     explicit += [None] * (count - len(explicit))
-    setting = LayerSetting(_as_given(case, inputs))
+    given_as = _as_given(case, inputs)
+    setting = setting if given_as is case else LayerSetting(given_as)
     graph = (step.mode or mode) == "graph" and step.layer not in known
     sized = case.static or bool(step.saved) or not graph
     stateless = step.method == "stateless_call"
