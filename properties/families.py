@@ -49,7 +49,7 @@ from strategies.training import REDUCTIONS_SINCE
 
 __all__ = ["FAMILIES", "Family"]
 
-_FEWEST = 8  # configurations that thinning leaves
+_FEWEST, _FEWEST_OF_ALL = 8, 6  # configurations that thinning leaves, where all are thinned out
 # What holds of layers of one cell in full is looked at there.
 _DEAR = {"RNN(stacked cells)": 4, "RNN": 2}
 _BATCHES = 3  # ragged batches for each configuration that is drawn
@@ -173,20 +173,20 @@ def _share(property: Property, layer: str, found: list[Any], seed: int) -> list[
     Where all are thinned out, as in `quick`, all properties go by the same ones, so that they share
     traces. Of these each meets others: together they meet more than any one of them.
     """
-    share, dear = property.share, _DEAR.get(layer, 1)
+    share, dear, fewest = property.share, _DEAR.get(layer, 1), _FEWEST
     if share % THINNED == 0:
         found = _thinned(found, THINNED * dear, seed)
-        share, dear = share // THINNED, 1
+        share, dear, fewest = share // THINNED, 1, _FEWEST_OF_ALL
     salted = zlib.crc32(property.name.encode()) if share > 1 else 0
-    return _thinned(found, share * dear, seed + salted)
+    return _thinned(found, share * dear, seed + salted, fewest)
 
 
-def _thinned(found: list[Any], share: int, seed: int) -> list[Any]:
+def _thinned(found: list[Any], share: int, seed: int, fewest: int = _FEWEST) -> list[Any]:
     """Every `share`-th configuration, such that each pair of flags is still met."""
     if share == 1 or len(found) <= share:
         return found
     rng = random.Random(seed)
-    wanted = max(_FEWEST, len(found) // share)
+    wanted = max(fewest, len(found) // share)
     pool = list(found)
     kept: list[Any] = []
     met: set[Any] = set()

@@ -18,10 +18,9 @@ import pytest
 
 from execution import devices
 from execution.implementation import ImplementationMissing, Installed, installed
-from properties.cells import Profile, cells, load_checked
+from properties.cells import QUICK, STANDARD, Profile, cells, load_checked
 from properties.deaths import account
 from properties.journal import Journal
-from properties.strata import THINNED
 from properties.test_conformance import FAMILIES, PROPERTIES, blank
 from reports.ledger_file import LedgerError
 from reports.record import Environment, Finding, RecordError, check_folder
@@ -44,8 +43,8 @@ class Run:
 
         option = config.option
         profiles = {
-            "quick": Profile("quick", examples=1, thin=THINNED),
-            "standard": Profile("standard", examples=1),
+            "quick": QUICK,
+            "standard": STANDARD,
             "nightly": Profile(
                 "nightly",
                 examples=3,

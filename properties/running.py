@@ -261,9 +261,19 @@ class CellRunner:
         """Draw some examples; the description of a new deviation, or None."""
         deadline: list[float] = []
         known: dict[Any, _NewDeviation] = {}
+        # Hypothesis begins with the plainest: where not asked for, it is met if it is alone.
+        begun = self.profile.plainest
+        plainest: list[tuple[Any, ...]] = []
 
         def body(cases: tuple[Any, ...]) -> None:
+            nonlocal begun
             self.drawing += time.perf_counter() - self._asked
+            if not begun:
+                begun = True
+                plainest.append(cases)
+                self._asked = time.perf_counter()
+                return
+            plainest.clear()
             self.examples += 1
             for case in cases:
                 if deadline and time.perf_counter() > deadline[0]:
@@ -295,6 +305,8 @@ class CellRunner:
         try:
             with contextlib.redirect_stdout(None):
                 test()
+                for cases in plainest[:]:
+                    body(cases)
         except _NewDeviation as found:
             return self._explained(found)
         except Exception as error:

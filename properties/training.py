@@ -361,6 +361,7 @@ _FIT = (
     ),
     share=8,  # what multiplies weights is the same code for all
     dear=True,  # each shape is traced anew
+    kinds=("single step",),  # of which more are broadcast
 )
 def misfit_refused(case: TrainingCase) -> Plan:
     """Sample weights for more steps than there are, or with an axis too many, are refused."""

@@ -58,6 +58,7 @@ def training_strata(
         if configuration.inner and len(kinds) > 1:
             # A mask of steps fits beside positions inside these where sizes are few.
             kinds = (*kinds, "single step", "single step")  # noqa: PLW2901
+        kinds = (*kinds, *property.kinds)  # noqa: PLW2901
         examples = training_examples(
             configuration=configuration, kinds=kinds, choices=property.choices
         )

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from execution.implementation import Implementation, installed
 from execution.running import Runner
-from properties.cells import Cell, Profile, load_checked
+from properties.cells import QUICK, Cell, load_checked
 from properties.families import FAMILIES
 from properties.running import CellRunner
 from properties.test_conformance import PROPERTIES
@@ -31,7 +31,6 @@ __all__ = ["FOUND", "Sighting", "counted", "fewer", "sightings"]
 FOUND = Path(__file__).with_name("findings.toml")
 
 _FAMILIES = ("recurrent", "layers")
-_QUICK = Profile("quick", examples=1, thin=3)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +70,7 @@ def sightings(
                 continue
             for seed in seeds:
                 cell = Cell(property.name, layer, EXECUTION)
-                running = CellRunner(cell, runner, Ledger(()), _QUICK, seed, explain=False)
+                running = CellRunner(cell, runner, Ledger(()), QUICK, seed, explain=False)
                 entry = running.run()
                 if entry["outcome"] != "new":
                     continue

@@ -18,10 +18,10 @@ from typing import Any
 
 from execution.implementation import Implementation, installed
 from execution.running import Runner
-from properties.cells import Cell
+from properties.cells import STANDARD, Cell
 from properties.running import CellRunner
 from reports.ledger import KINDS, Deviation, Pattern, Region
-from selftest.planting import EXECUTION, STANDARD
+from selftest.planting import EXECUTION
 
 __all__ = ["BUGS", "Bug", "seen"]
 

@@ -16,10 +16,9 @@ import msgspec
 
 from execution.implementation import Implementation, Installed, installed
 from execution.running import Execution, Runner
-from properties.cells import Cell, Profile, load_checked
+from properties.cells import QUICK, STANDARD, Cell, Profile, load_checked
 from properties.families import FAMILIES
 from properties.running import CellRunner
-from properties.strata import THINNED
 from properties.test_conformance import PROPERTIES
 from reports.ledger import Ledger
 from selftest.defects import PLANTED, Planted, equivalent
@@ -27,8 +26,6 @@ from selftest.defects import PLANTED, Planted, equivalent
 __all__ = [
     "EXECUTION",
     "LEDGER",
-    "QUICK",
-    "STANDARD",
     "Ground",
     "Sight",
     "first_sight",
@@ -37,8 +34,6 @@ __all__ = [
     "outcome_of",
 ]
 
-STANDARD = Profile("standard", examples=1)
-QUICK = Profile("quick", examples=1, thin=THINNED)
 _PROFILES = {"standard": STANDARD, "quick": QUICK}
 EXECUTION = Execution("cpu:0", "graph")
 LEDGER = Path(__file__).parents[1] / "reports" / "ledger.toml"

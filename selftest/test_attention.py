@@ -13,6 +13,7 @@ from catalogue.layer_cases import Given, LayerCase, Tensor
 from catalogue.layers import LAYER_ENTRIES
 from catalogue.specs import Argument
 from execution.implementation import Implementation
+from properties.cells import QUICK
 from properties.families import FAMILIES
 from properties.layer_family import layer_traits
 from properties.layer_setting import LayerSetting
@@ -20,7 +21,7 @@ from properties.strata import THINNED
 from properties.test_conformance import PROPERTIES
 from reports.ledger import Ledger
 from selftest.helpers import find_any
-from selftest.planting import QUICK, outcome_of
+from selftest.planting import outcome_of
 from strategies.layers import layer_configurations
 
 NAN = np.nan

@@ -14,7 +14,7 @@ from catalogue.broadcasting import BroadcastCase
 from execution.implementation import Implementation, installed
 from execution.running import Execution, Runner
 from properties.alternatives import ALTERNATIVES
-from properties.cells import Cell, Profile, load_checked
+from properties.cells import STANDARD, Cell, Profile, load_checked
 from properties.families import FAMILIES
 from properties.layer_departures import DEPARTURES
 from properties.running import CellRunner
@@ -22,7 +22,7 @@ from properties.strata import Strata, Stratum
 from properties.surveying import Rule, separating
 from properties.test_conformance import PROPERTIES
 from reports.ledger import Deviation, Instead, Ledger, Pattern, Pin, Region
-from selftest.planting import EXECUTION, LEDGER, STANDARD, known_of
+from selftest.planting import EXECUTION, LEDGER, known_of
 
 CELL = Cell("product_values", "multiply", Execution("cpu:0", "eager"))
 PINNED = {"output": [2, 3, 4], "mask": [2, 3, 1]}

@@ -12,11 +12,12 @@ from catalogue.layer_cases import LayerCase, Tensor
 from catalogue.specs import Spec
 from execution.implementation import Implementation
 from execution.running import Runner
+from properties.cells import QUICK, STANDARD
 from properties.comparisons import mismatches
 from properties.test_conformance import PROPERTIES
 from reports.ledger import Ledger
 from selftest.helpers import in_hdf5
-from selftest.planting import EXECUTION, QUICK, STANDARD, outcome_of
+from selftest.planting import EXECUTION, outcome_of
 
 
 def _takes_masks_off(keras: Any, tf: Any) -> type:

@@ -12,9 +12,10 @@ from catalogue.layer_cases import LayerCase, Tensor
 from catalogue.specs import Spec
 from catalogue.steps import Call, Padded
 from execution.implementation import Implementation
+from properties.cells import QUICK
 from properties.registry import PROPERTIES
 from reports.ledger import Ledger
-from selftest.planting import QUICK, outcome_of
+from selftest.planting import outcome_of
 
 Pad = Callable[..., Any]
 

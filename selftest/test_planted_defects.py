@@ -6,9 +6,10 @@ import dataclasses
 
 import pytest
 
+from properties.cells import QUICK
 from properties.registry import PROPERTIES
 from selftest.defects import DEFECTS, Defect, equivalent
-from selftest.planting import QUICK, Ground, first_sight, new_deviations
+from selftest.planting import Ground, first_sight, new_deviations
 
 SEED = 0
 # A few cells of the layer that is written otherwise: all of them take minutes.

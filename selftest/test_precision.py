@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from execution.implementation import Implementation
+from properties.cells import QUICK
 from reports.ledger import Ledger
-from selftest.planting import QUICK, outcome_of
+from selftest.planting import outcome_of
 
 
 def _attention(keras: Any, tf: Any, masked: Callable[[Any], Any], *, hidden: bool = False) -> type:

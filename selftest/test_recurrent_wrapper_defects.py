@@ -9,9 +9,9 @@ import pytest
 
 from catalogue.layers import LAYER_ENTRIES
 from execution.implementation import Implementation
-from properties.cells import Profile
+from properties.cells import QUICK, STANDARD, Profile
 from reports.ledger import Ledger
-from selftest.planting import QUICK, STANDARD, outcome_of
+from selftest.planting import outcome_of
 
 Change = Callable[[Any, Any], Any]
 Overridden = Callable[[Any, Any], type]

@@ -23,7 +23,7 @@ from catalogue.training import (
 from catalogue.training_cases import TrainingCase, Way
 from execution.implementation import Implementation, installed
 from execution.running import Execution, Runner
-from properties.cells import Profile
+from properties.cells import QUICK
 from properties.families import FAMILIES
 from properties.test_conformance import PROPERTIES
 from properties.training_family import (
@@ -434,7 +434,7 @@ def test_equivalent_measures_are_not_seen(measure: str, ground: Ground) -> None:
     planted = dataclasses.replace(
         ground,
         implementation=Implementation(found.installed, same),
-        profile=Profile("quick", examples=1, thin=3),
+        profile=QUICK,
     )
     assert new_deviations(planted, measure, 0) == []
 
