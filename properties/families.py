@@ -176,7 +176,8 @@ def _share(property: Property, layer: str, found: list[Any], seed: int) -> list[
     share, dear, fewest = property.share, _DEAR.get(layer, 1), _FEWEST
     if share % THINNED == 0:
         found = _thinned(found, THINNED * dear, seed)
-        share, dear, fewest = share // THINNED, 1, _FEWEST_OF_ALL
+        share, dear = share // THINNED, 1
+        fewest = _FEWEST_OF_ALL if property.thinned else fewest
     salted = zlib.crc32(property.name.encode()) if share > 1 else 0
     return _thinned(found, share * dear, seed + salted, fewest)
 

@@ -43,6 +43,7 @@ def outputs_agree(setting: LayerSetting, left: str, right: str, **bound: Any) ->
     applies=certain,
     share=4,
     apart=True,
+    plainest=True,
 )
 def no_trace(case: LayerCase) -> Plan:
     """A call gives what it gives of a fresh layer, whatever was called before, mask included.
@@ -254,6 +255,7 @@ def layer_mask_precedence(case: LayerCase) -> Plan:
     dear=True,
     share=5,
     covering=True,
+    plainest=True,
 )
 def round_trip(case: LayerCase) -> Plan:
     """Restored from its configuration or from a file, of the native format or of HDF5, cloned with

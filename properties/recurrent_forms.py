@@ -316,6 +316,7 @@ def no_rows(case: RecurrentCase) -> Plan:
     applies=lambda case: not _stateful(case) and case.form.masked,
     share=6,
     dear=True,
+    plainest=True,
 )
 def second_call(case: RecurrentCase) -> Plan:
     """A call gives the same whatever was called before it: without a mask, on more or fewer rows.

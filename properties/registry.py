@@ -29,6 +29,8 @@ class Property:
     batch of each example instead of several. `of` says of which of the family's layers the
     property speaks at all. `chance` says whether it speaks of what is dropped in training too:
     of `any`, or of what is `seeded`, which makes it the same once more (the pages of Keras 3).
+    Where something is only asked of some cases, the `plainest` among them, that one is always met.
+    One that is `thinned` is so by the profile, not by its share alone.
     """
 
     name: str
@@ -46,6 +48,8 @@ class Property:
     apart: bool = False
     covering: bool = False
     chance: Chance = ""
+    plainest: bool = False
+    thinned: bool = False
 
 
 PROPERTIES: dict[str, Property] = {}
@@ -65,6 +69,7 @@ def declare(
     apart: bool = False,
     covering: bool = False,
     chance: Chance = "",
+    plainest: bool = False,
 ) -> Callable[[Callable[[Any], Plan]], Callable[[Any], Plan]]:
     """Enter a function from a case to a plan as the property of its name.
 
@@ -91,6 +96,7 @@ def declare(
             apart,
             covering,
             chance,
+            plainest,
         )
         return function
 

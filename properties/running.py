@@ -68,7 +68,7 @@ class CellRunner:
             self.property = dataclasses.replace(self.property, share=1)
         elif profile.thin > 1:
             share = self.property.share * profile.thin
-            self.property = dataclasses.replace(self.property, share=share)
+            self.property = dataclasses.replace(self.property, share=share, thinned=True)
         self.family = FAMILIES[self.property.family]
         self.survey = Survey() if survey else None  # goes on after the first failure
         self._over: set[str] = set()  # strata that were to be met once, by name
@@ -262,7 +262,7 @@ class CellRunner:
         deadline: list[float] = []
         known: dict[Any, _NewDeviation] = {}
         # Hypothesis begins with the plainest: where not asked for, it is met if it is alone.
-        begun = self.profile.plainest
+        begun = self.profile.plainest or self.property.plainest
         plainest: list[tuple[Any, ...]] = []
 
         def body(cases: tuple[Any, ...]) -> None:
