@@ -36,9 +36,10 @@ class Cell:
 class Profile:
     """How hard a run tries.
 
-    `examples` for each stratum, Hypothesis' `plainest` one besides; `rounds` through the
-    strata, the sampled configurations new in each; `seconds` after which a cell begins no
-    further round. With `thin` every `thin`-th configuration is met.
+    `examples` for each stratum, and Hypothesis' `plainest` one besides, which is always met by
+    properties that ask something of it alone; `rounds` through the strata, the sampled
+    configurations new in each; `seconds` after which a cell begins no further round. With `thin`
+    every `thin`-th configuration is met.
     """
 
     name: str
@@ -46,11 +47,12 @@ class Profile:
     rounds: int = 1
     seconds: float = 0.0
     thin: int = 1
-    plainest: bool = True
+    plainest: bool = False
 
 
-# What is drawn besides shows nearly all that the plainest example does, at a fifth less.
-QUICK = Profile("quick", examples=1, thin=THINNED, plainest=False)
+# What else is drawn shows nearly all that the plainest example does: of 890 cells that deviate
+# in `quick` four did not without it. It takes a fifth of the time.
+QUICK = Profile("quick", examples=1, thin=THINNED)
 STANDARD = Profile("standard", examples=1)
 
 
