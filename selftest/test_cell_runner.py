@@ -183,6 +183,33 @@ def test_what_is_met_once_leaves_room_for_others(
     assert result["configurations"] == met
 
 
+@pytest.mark.parametrize(
+    ("explores", "asked", "outcome"),
+    [(False, False, "holds"), (True, False, "new"), (False, True, "new")],
+)
+def test_the_plainest_example_is_met_where_it_is_asked_for(
+    explores: bool,
+    asked: bool,
+    outcome: str,
+    found: Implementation,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By the profile or by the property: what is wrong with a single row alone is seen there."""
+    rows = st.integers(1, 500)
+    cases = rows.map(lambda batch: (BroadcastCase((batch, 3), (batch, 1), static=True),))
+    strata = Strata((Stratum("of any size", cases),))
+    family = dataclasses.replace(FAMILIES["broadcasting"], strata=lambda *given: strata)
+    monkeypatch.setitem(FAMILIES, "broadcasting", family)
+    property = dataclasses.replace(PROPERTIES[CELL.property], plainest=asked)
+    monkeypatch.setitem(PROPERTIES, CELL.property, property)
+    several = {"multiply": lambda a, b: a * b * float(len(a) > 1)}
+    runner = Runner(Implementation(found.installed, several), CELL.execution)
+    profile = Profile("standard", examples=1, plainest=explores)
+    result = CellRunner(CELL, runner, Ledger(()), profile, 0, explain=False).run()
+    assert result["outcome"] == outcome
+    assert outcome == "new" or result["examples"] == 1
+
+
 # -- surveys ---------------------------------------------------------------------------------
 
 
