@@ -202,7 +202,7 @@ def test_the_plainest_example_is_met_where_it_is_asked_for(
     monkeypatch.setitem(FAMILIES, "broadcasting", family)
     property = dataclasses.replace(PROPERTIES[CELL.property], plainest=asked)
     monkeypatch.setitem(PROPERTIES, CELL.property, property)
-    several = {"multiply": lambda a, b: a * b * float(len(a) > 1)}
+    several = {"multiply": lambda a, b: a * b * float(a.shape[0] > 1)}
     runner = Runner(Implementation(found.installed, several), CELL.execution)
     profile = Profile("standard", examples=1, plainest=explores)
     result = CellRunner(CELL, runner, Ledger(()), profile, 0, explain=False).run()
