@@ -61,7 +61,6 @@ def _known_by_name(case: ChainCase) -> bool:
     applies=lambda case: "functional" in ways_of(case),
     share=4,
     dear=True,
-    plainest=True,
 )
 def runs_agree(case: ChainCase) -> Plan:
     """Run in any way, a model gives the same: in a graph, eagerly, by `predict_on_batch`, in groups

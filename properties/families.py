@@ -64,7 +64,8 @@ class Family:
     `of_batch` says whether a fact is drawn with the batch, and not given by a stratum.
     `versions` gives the first version of Keras that has a layer, and the first that has it no
     more, empty where there is none; `values` the first version that takes a value of an argument.
-    `explored` are modes that only `nightly` has.
+    `explored` are modes that only `nightly` has. Where examples are `structures` of their own, and
+    not batches for one, the plainest is always met.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Family:
     versions: Callable[[str], tuple[str, str]] = lambda layer: ("", "")
     explored: tuple[str, ...] = ()
     values: Mapping[tuple[str, Any], str] = dataclasses.field(default_factory=dict)
+    structures: bool = False
 
     def facts(
         self, case: Any, device: str, mode: str, having: Collection[str] | None = None
@@ -372,6 +374,7 @@ FAMILIES: dict[str, Family] = {
         chain_facts,
         simpler_chain,
         lambda fact: True,
+        structures=True,
     ),
     "training": Family(
         "training",

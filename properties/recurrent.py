@@ -307,7 +307,6 @@ def _alone(setting: Setting) -> Iterator[tuple[list[int], str]]:
     of=lambda layer: not layer.startswith("RNN"),  # whose cells have layers of their own
     kinds=("gaps", "right"),
     share=8,
-    dear=True,
 )
 def compacted_gradient(case: RecurrentCase) -> Plan:
     """Gradients, carried over masked steps, are those of the layer run on the valid steps alone."""

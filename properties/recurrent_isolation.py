@@ -61,7 +61,6 @@ def padding_content(case: RecurrentCase) -> Plan:
     applies=_varies,
     choices=("other",),
     share=8,
-    dear=True,
 )
 def padding_gradient(case: RecurrentCase) -> Plan:
     """Gradients of inputs are zero at masked steps, and those of weights do not see padding."""

@@ -48,7 +48,6 @@ class Run:
             "nightly": Profile(
                 "nightly",
                 examples=3,
-                plainest=True,
                 rounds=10**6,
                 seconds=_number("--seconds", option.seconds or "60"),
             ),

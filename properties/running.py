@@ -262,7 +262,7 @@ class CellRunner:
         deadline: list[float] = []
         known: dict[Any, _NewDeviation] = {}
         # Hypothesis begins with the plainest: where not asked for, it is met if it is alone.
-        begun = self.profile.plainest or self.property.plainest
+        begun = self.profile.plainest or self.property.plainest or self.family.structures
         plainest: list[tuple[Any, ...]] = []
 
         def body(cases: tuple[Any, ...]) -> None:

@@ -41,6 +41,9 @@ _FORMS_OF_BOTH: tuple[TensorMask, ...] = (
     "explicit",
     "absent",
 )
+_BEGUN = "gaps behind the first step"
+"""A kind of batches of causal layers, of which each valid step has something to attend to, and some
+have a masked step before them: what masks do is not hidden by what is left without any."""
 _ORDINARY: tuple[Content, ...] = ("zeros", "ones", "tenth", "noise")
 _FINITE, _ANY_CONTENT = st.sampled_from(_ORDINARY), st.sampled_from(CONTENTS)
 _SEEDS = st.integers(0, 2**16 - 1)
@@ -225,14 +228,23 @@ def layer_cases(
     """Cases of one configuration, the first tensor's batch of one of `KINDS`.
 
     With `batch` it has so many rows, and those of other tensors have some steps, so that few of
-    them are alike; padding is ordinary, for what is huge hides the rest of its row.
+    them are alike; padding is ordinary, for what is huge hides the rest of its row. So it is of
+    `_BEGUN`, where the first step of each row is valid, and a later one of the first row is masked.
 
     `choices` may name `other`, a second content of masked steps, and `finite`: contents such
     that no sum of them overflows. Shrinks towards small batches and the seed 0.
     """
-    contents = _FINITE if "finite" in choices or batch is not None else _ANY_CONTENT
+    begun = kind == _BEGUN
+    ordinary = "finite" in choices or batch is not None or begun
+    contents = _FINITE if ordinary else _ANY_CONTENT
     features = configuration.rest[-1] if configuration.rest else 1
-    first = draw(ragged_batches(kind=kind, features=features, contents=contents, batch=batch))
+    kind = "gaps" if begun else kind
+    max_len = draw(st.integers(_FEWEST_UNEVEN, 6), label="steps") if begun else None
+    first = draw(
+        ragged_batches(
+            kind=kind, features=features, contents=contents, batch=batch, max_len=max_len
+        )
+    )
     if configuration.most_steps:
         short = tuple(row[: configuration.most_steps] for row in first.mask)
         first = msgspec.structs.replace(first, mask=short)
@@ -260,10 +272,12 @@ def layer_cases(
         if place and (unmasked or not same):
             steps = len(model[0])
             if place == 1 and not configuration.same_steps:
-                fewest = 1 + single if batch is None else _FEWEST_UNEVEN
+                fewest = 1 + single if batch is None and not begun else _FEWEST_UNEVEN
                 steps = draw(st.integers(fewest, 6), label="steps")
             least = 0 if batch is None else 1
             rows = draw(masks(batch=first.batch, max_len=steps, min_len=least))
+        if begun:
+            rows = ("101" + rows[0][3:], *("1" + row[1:] for row in rows[1:]))
         if configuration.fold:
             rows = draw(_nested_rows(rows, configuration.fold))
         tensors.append(
@@ -347,10 +361,14 @@ def layer_examples(
 
     Where a mask has an axis of heads all but the last have as many rows as there are heads, and
     rows that differ: an axis that is taken for the other is silent there, and refused elsewhere.
+    Without one, causal layers are given one of `_BEGUN` besides.
     `AS_MANY_AS_HEADS` is a kind of its own: where sizes are known, a mask of rows may be taken for
     one of heads.
     """
     rows = number_of_heads(configuration.spec)
+    causal = "use_causal_mask" in configuration.arguments and configuration.form != "absent"
+    if causal and configuration.most_steps != 1 and not configuration.heads:
+        kinds = (*kinds, _BEGUN)
     cases = []
     for place, one in enumerate(kinds):
         of_heads = bool(configuration.heads) and place < max(1, len(kinds) - 1)

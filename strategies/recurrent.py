@@ -7,7 +7,7 @@ import itertools
 
 from hypothesis import strategies as st
 
-from catalogue.cases import Content, RecurrentCase
+from catalogue.cases import FINITE_CONTENTS, Content, RecurrentCase
 from strategies.configurations import Configuration
 from strategies.ragged import kinds_for, masks, ragged_batches
 
@@ -54,8 +54,11 @@ def recurrent_cases(
     )
     chosen: dict[str, object] = {}
     if "other" in choices and len(form.contents) > 1:
+        others = tuple(one for one in form.contents if one != batch.content)
+        # Every second one is infinite or NaN: what is multiplied by zero shows with these alone.
+        telling = tuple(one for one in others if one not in FINITE_CONTENTS)
         chosen["other"] = draw(
-            contents.filter(lambda other: other != batch.content), label="other content"
+            _sampled(others) | _sampled(telling or others), label="other content"
         )
     if "order" in choices:
         rows = st.integers(0, batch.batch - 1)
