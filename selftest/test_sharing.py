@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
+from catalogue.cases import Content
+from catalogue.layer_cases import LayerCase, Tensor
+from catalogue.specs import Spec
+from catalogue.steps import Call, Through
 from execution.implementation import Implementation, installed
+from properties.test_conformance import PROPERTIES
 from selftest.test_ragged import ran
 
 
@@ -41,6 +47,19 @@ def test_one_object_that_is_taken_for_no_value_is_seen(found: Implementation) ->
 
     outcome = ran({"Attention": Forgetting}, "Attention", "shared_tensors")
     assert "one object" in outcome["findings"][0]["comparison"]
+
+
+@pytest.mark.parametrize("content", ["ones", "noise"])
+def test_copies_of_one_tensor_hold_the_same(content: Content) -> None:
+    """At masked steps too, where a query of large values holds others than its value does."""
+    tensor = Tensor(("10", "11"), (1,), content=content, seed=2521)
+    case = LayerCase(Spec("MultiHeadAttention", {"num_heads": 1, "key_dim": 2}), (tensor,))
+    plan = PROPERTIES["shared_tensors"].function(case)
+    (copies,) = (step for step in plan.steps if getattr(step, "name", "") == "copies")
+    assert isinstance(copies, Call)
+    held = [one.operands[0].value() for one in copies.args if isinstance(one, Through)]
+    assert len(held) == 2
+    np.testing.assert_array_equal(*held)
 
 
 def test_a_state_that_is_not_reset_is_seen(found: Implementation) -> None:
