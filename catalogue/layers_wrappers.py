@@ -82,7 +82,7 @@ def _bidirectional(
                 "layer.go_backwards": False,
                 "form": "travelling",
             },
-            *([_UNROLLED] if "unroll" in inner else []),
+            *([_unrolled(inner)] if "unroll" in inner else []),
         ),
         most=most,
         statics=(*[False] * 7, True),
@@ -93,18 +93,28 @@ def _bidirectional(
 
 
 _UNITS: dict[str, Argument] = {"units": 2}
-# With nothing that is known to go another way, see the ledger.
-_UNROLLED: dict[str, Any] = {
-    "layer.unroll": True,
-    "layer.return_sequences": False,
-    "layer.go_backwards": False,
-    "layer.zero_output_for_mask": False,
-    f"call {initial_states.ARGUMENT}": False,
-    "form": "explicit",
-    "masked": "all",
-    "mask_dtype": "bool",
-    "training": None,
-}
+
+
+def _unrolled(inner: Mapping[str, Any]) -> dict[str, Any]:
+    """An unrolled layer, with nothing that is known to go another way, see the ledger.
+
+    By its first activation: of what is relu nothing may be left.
+    """
+    first = {"layer.activation": inner["activation"][0]} if "activation" in inner else {}
+    return {
+        "layer.unroll": True,
+        "layer.return_sequences": False,
+        "layer.go_backwards": False,
+        "layer.zero_output_for_mask": False,
+        f"call {initial_states.ARGUMENT}": False,
+        "form": "explicit",
+        "masked": "all",
+        "mask_dtype": "bool",
+        "training": None,
+        **first,
+    }
+
+
 _UNROLL = (False, False, False, True)  # of known steps: such batches are each traced anew
 _SIMPLE: dict[str, tuple[Argument, ...]] = {
     "units": (2, 3),

@@ -70,6 +70,7 @@ def layer_strata(property: Property, layer: str, keras_major: int, mode: str, se
             kinds = (kind,) if kind else _telling(kinds)[:1]  # noqa: PLW2901
         elif "coinciding" in property.kinds:
             kinds = (*kinds[:-1], next(kinds_of_eager))  # noqa: PLW2901
+        kinds = (*kinds, *(one for one in property.kinds if one != "coinciding"))  # noqa: PLW2901
         examples = layer_examples(
             configuration=configuration, kinds=kinds, choices=property.choices
         )

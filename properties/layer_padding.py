@@ -84,6 +84,7 @@ def _applies(case: Any) -> bool:
     source=f"{_GUIDE}; {_PAGE}",
     applies=_applies,
     of=lambda layer: layer in ("Masking", "Embedding"),
+    kinds=("fully masked row",),  # of no step
 )
 def padded_sequences(case: LayerCase) -> Plan:
     """Sequences that `pad_sequences` pads, before or behind, cut or not, are masked where it

@@ -42,8 +42,8 @@ _FORMS_OF_BOTH: tuple[TensorMask, ...] = (
     "absent",
 )
 _BEGUN = "gaps behind the first step"
-"""A kind of batches of causal layers, of which each valid step has something to attend to, and some
-have a masked step before them: what masks do is not hidden by what is left without any."""
+"""A kind of batches of layers that attend, of which each valid step has something to attend to, and
+some have a masked step before them: what masks do is not hidden by what is left without any."""
 _ORDINARY: tuple[Content, ...] = ("zeros", "ones", "tenth", "noise")
 _FINITE, _ANY_CONTENT = st.sampled_from(_ORDINARY), st.sampled_from(CONTENTS)
 _SEEDS = st.integers(0, 2**16 - 1)
@@ -361,13 +361,13 @@ def layer_examples(
 
     Where a mask has an axis of heads all but the last have as many rows as there are heads, and
     rows that differ: an axis that is taken for the other is silent there, and refused elsewhere.
-    Without one, causal layers are given one of `_BEGUN` besides.
+    Without one, layers that attend are given one of `_BEGUN` besides.
     `AS_MANY_AS_HEADS` is a kind of its own: where sizes are known, a mask of rows may be taken for
     one of heads.
     """
     rows = number_of_heads(configuration.spec)
-    causal = "use_causal_mask" in configuration.arguments and configuration.form != "absent"
-    if causal and configuration.most_steps != 1 and not configuration.heads:
+    attends = configuration.spec.layer.endswith("Attention") and configuration.form != "absent"
+    if attends and configuration.most_steps != 1 and not configuration.heads:
         kinds = (*kinds, _BEGUN)
     cases = []
     for place, one in enumerate(kinds):
