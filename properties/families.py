@@ -175,11 +175,11 @@ def _share(property: Property, layer: str, found: list[Any], seed: int) -> list[
     Where all are thinned out, as in `quick`, all properties go by the same ones, so that they share
     traces. Of these each meets others: together they meet more than any one of them.
     """
-    share, dear, fewest = property.share, _DEAR.get(layer, 1), _FEWEST
+    share, dear = property.share, _DEAR.get(layer, 1)
+    fewest = _FEWEST_OF_ALL if property.thinned else _FEWEST
     if share % THINNED == 0:
         found = _thinned(found, THINNED * dear, seed)
         share, dear = share // THINNED, 1
-        fewest = _FEWEST_OF_ALL if property.thinned else fewest
     salted = zlib.crc32(property.name.encode()) if share > 1 else 0
     return _thinned(found, share * dear, seed + salted, fewest)
 

@@ -30,9 +30,8 @@ from strategies.layers import (
 __all__ = ["layer_facts", "layer_strata", "layer_traits", "simpler_layer"]
 
 _BATCHES = 3  # ragged batches for each configuration that is drawn
-_FEWEST = 4  # configurations of a property of which `quick` meets a third
-_FEWER = 3  # and of a layer of which a trace takes a second
-_MORE = 5  # and of one whose heads may have masks of their own
+_FEWEST = 5  # configurations of a property that is thinned out to a third
+_FEWER = 4  # and of a layer of which a trace takes a second
 _LONG = ("Bidirectional(", "ConvLSTM", "TimeDistributed(")
 _LEFT_TO_CHANCE = 4  # configurations in which something is dropped, where it is what is looked at
 _SEEDS = 10  # with which configurations are drawn until one suits a property
@@ -101,7 +100,8 @@ def _share(
     """
     if not property.apart:
         fewest = _FEWER if layer.startswith(_LONG) else _FEWEST
-        fewest = _MORE if LAYER_ENTRIES[layer].heads else fewest
+        # One less where all are thinned out, but for heads that may have masks of their own.
+        fewest -= property.thinned and not LAYER_ENTRIES[layer].heads
         fewest = fewest if property.share <= THINNED else 1
         return found[: max(fewest, -(-len(found) // property.share))]
     count = max(1, min(property.share, len(found)))
